@@ -47,6 +47,8 @@ SEVERITY_CONDITIONS = {
 }
 SEVERITY_CHOICES = [(name, Image.Severity[name.upper()].label) for name in SEVERITY_CONDITIONS]
 FIXABLE_CONDITIONS = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
+MISSING_CONDITIONS = {"yes": Q(missing_since__isnull=False), "no": Q(missing_since=None)}
+MISSING_CHOICES = [("yes", _("Missing in the registry")), ("no", _("Listed by the registry"))]
 FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has no fixable vulnerabilities"))]
 
 
@@ -94,6 +96,7 @@ class ImageFilters(ListingFilterSet):
     severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITY_CONDITIONS)
     fixable = AnyCondition(label=_("Fixable"), choices=FIXABLE_CHOICES, conditions=FIXABLE_CONDITIONS)
     coverage = CoverageFilter(label=_("Coverage"))
+    missing = AnyCondition(label=_("Missing"), choices=MISSING_CHOICES, conditions=MISSING_CONDITIONS)
 
     placeholder = _("Address, name, tag, digest or image ID")
     prominent = ("status", "security", "type")

@@ -45,19 +45,26 @@ def record_state(
     started_at: datetime | None = None,
     ended_at: datetime | None = None,
     registry_id: int | None = None,
+    resumes_at: datetime | None = None,
 ) -> None:
     """Write where the scan of the image with primary key ``image_id`` stands. An image that is gone is no error.
 
     ``started_at`` is when a scan began to run; None keeps that while it runs. ``ended_at`` is when a scan ended, with
     or without a result; None keeps the time of the last one. ``registry_id`` is the registry that ``reason`` and
-    ``remedy`` tell of; None keeps the one that was.
+    ``remedy`` tell of; None keeps the one that was. ``resumes_at`` is until when a scan that is queued waits.
     """
     values: dict[str, object] = {} if ended_at is None else {"last_scanned_at": ended_at}
     if started_at is not None or state is not Image.ScanState.RUNNING:
         values["scan_started_at"] = started_at
     values |= {} if registry_id is None else {"scanned_from": registry_id}
     Image.objects.filter(pk=image_id).update(
-        scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage, scan_percent=percent, **values
+        scan_state=state,
+        scan_reason=reason,
+        scan_remedy=remedy,
+        scan_stage=stage,
+        scan_percent=percent,
+        scan_resumes_at=resumes_at,
+        **values,
     )
 
 
@@ -70,11 +77,16 @@ def record_states(*, image_ids: Iterable[int], state: Image.ScanState, reason: M
         scan_stage="",
         scan_percent=None,
         scan_started_at=None,
+        scan_resumes_at=None,
     )
 
 
-def record_waiting(scans: Iterable[tuple[int, int | None]], *, reason: Message) -> None:
+def record_waiting(
+    scans: Iterable[tuple[int, int | None]], *, reason: Message, until: Mapping[int, datetime] | datetime | None = None
+) -> None:
     """Write why queued scans wait, each given by the ids of its image and of the registry that it pulls from.
+
+    ``until`` is when they go on, for all or by the id of the image; None: that is not known, or they wait no more.
 
     An image that shows a scan through another registry keeps the reason of that: not all who see it see both.
     """
@@ -83,7 +95,19 @@ def record_waiting(scans: Iterable[tuple[int, int | None]], *, reason: Message) 
         by_registry[registry_id].append(image_id)
     for registry_id, image_ids in by_registry.items():
         rows = Image.objects.filter(pk__in=image_ids, scan_state=Image.ScanState.QUEUED, scanned_from=registry_id)
-        rows.update(scan_reason=reason)
+        if not isinstance(until, Mapping):
+            rows.update(scan_reason=reason, scan_resumes_at=until)
+            continue
+        images = list(rows.only("pk"))
+        for image in images:
+            image.scan_reason, image.scan_resumes_at = reason, until.get(image.pk)
+        Image.objects.bulk_update(images, ["scan_reason", "scan_resumes_at"], batch_size=100)
+
+
+def record_queued_from(*, image_id: int, registry_id: int) -> None:
+    """Write that the queued scan of an image waits no more: it pulls from another registry."""
+    rows = Image._base_manager.filter(pk=image_id, scan_state=Image.ScanState.QUEUED)
+    rows.update(scan_reason=NOTHING, scan_resumes_at=None, scanned_from=registry_id)
 
 
 def lock_image(image_id: int) -> Image | None:

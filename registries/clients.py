@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import BinaryIO, Protocol
 from django.conf import settings
 
 from registries import messages
+from registries.chosen import Choice, Patterns
 from registries.connectors.aws import AccessKey, AwsApi
-from registries.connectors.base import Connector, TagRef
-from registries.connectors.distribution import DistributionConnector
+from registries.connectors.base import Connector, RegistryFacts, TagRef
+from registries.connectors.distribution import DistributionConnector, parse_repository_list
 from registries.connectors.ecr import EcrConnector, check_role, ecr_location
 from registries.connectors.harbor_v1 import HarborV1Connector
 from registries.connectors.harbor_v2 import HarborV2Connector
@@ -23,6 +24,7 @@ from registries.connectors.regions import CCR_HOSTS
 from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
 from registries.connectors.tencent_ccr import CcrConnector
 from registries.connectors.tencent_tcr import TcrConnector
+from registries.connectors.vendors import VENDORS
 from registries.login_guard import StoredLoginGuard
 from registries.models import CloudAccount, Registry
 from registries.oci import listing_bounds
@@ -31,7 +33,9 @@ from registries.oci.endpoint import Endpoint, Origin
 from registries.oci.errors import CertificateError, RegistryError
 from registries.oci.login_guard import LoginGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
+from registries.oci.references import Digest
 from registries.oci.transport import Transport
+from registries.oci.vendor_api import JsonApi, Scheme
 
 CheckCallback = Callable[[], None]
 
@@ -61,6 +65,15 @@ class RegistryClient(Protocol):
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield all tags of ``repository``, page by page."""
 
+    def includes_repository(self, name: str) -> bool:
+        """Whether a person wants the repository ``name`` to be listed at all; no request is made."""
+
+    def names_tag(self, repository: str, tag: str) -> bool:
+        """Whether a person has typed just this tag of ``repository``; no request is made."""
+
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """Whether a person wants ``tag`` of ``repository`` to be listed at all; no request is made."""
+
     def head(self, repository: str, reference: str) -> ManifestHead:
         """Return digest, media type and size of a manifest. Counts as no pull where the registry knows HEAD."""
 
@@ -73,8 +86,21 @@ class RegistryClient(Protocol):
     def blob_part(self, repository: str, blob: Descriptor, *, start: int, length: int) -> bytes | None:
         """Return ``length`` bytes of ``blob`` from the byte ``start`` on, unverified; None where none are given."""
 
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """Return how many bytes a blob has, for a manifest that does not say; None where that is not told."""
+
     def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = MAX_SMALL_BLOB_BYTES) -> bytes:
         """Return the verified bytes of a ``blob`` of ``limit`` bytes at most, such as a config."""
+
+
+def choice_of(registry: Registry) -> Choice:
+    """Return which repositories and tags of ``registry`` are wanted."""
+    return Choice(
+        Patterns.parse(registry.repository_patterns),
+        Patterns.parse(registry.tag_patterns),
+        newest=registry.newest_tags,
+        days=registry.tag_days,
+    )
 
 
 @contextmanager
@@ -98,7 +124,9 @@ def open_client(
     with DistributionClient(endpoint, check=check, guard=pulling) as distribution:
         connector = _connector(registry, distribution, guard)
         reader = connector if isinstance(connector, JfrogConnector) else distribution
-        yield _Client(connector, reader, [each for each in (guard, pulling) if each is not None])
+        typed_list = parse_repository_list(registry.repositories, host=registry.host)
+        guards = [each for each in (guard, pulling) if each is not None]
+        yield _Client(connector, reader, guards, typed_list, choice_of(registry))
 
 
 def _with_credentials(registry: Registry, endpoint: Endpoint) -> Endpoint:
@@ -234,11 +262,30 @@ def _connector(registry: Registry, client: DistributionClient, guard: LoginGuard
                 namespace=registry.cloud_id,
                 can_pull=registry.has_pull_password,
             )
+        case type if type in VENDORS:
+            return VENDORS[type].connect(client, _facts(registry, client))
         case _:
             raise RegistryError(
                 messages.TYPE_NOT_LISTABLE(type=registry.get_type_display()),
                 messages.ADD_AS_OCI(),
             )
+
+
+def _facts(registry: Registry, client: DistributionClient) -> RegistryFacts:
+    def open_api(url: str, scheme: Scheme) -> JsonApi:
+        # Certificates may go unchecked at one's own endpoint, never at the vendor's public one.
+        verify = registry.verify_tls or not registry.endpoint
+        return client.api_at(replace(server_endpoint(registry, url), verify=verify), scheme=scheme)
+
+    return RegistryFacts(
+        type=registry.type,
+        host=registry.host,
+        username=registry.username,
+        has_password=registry.has_password,
+        repositories=registry.repositories,
+        endpoint=registry.endpoint,
+        open_api=open_api,
+    )
 
 
 def _ecr(registry: Registry, client: DistributionClient, guard: LoginGuard | None) -> Connector:
@@ -281,22 +328,39 @@ class _Client:
     """The connector lists, the distribution client reads."""
 
     def __init__(
-        self, connector: Connector, distribution: DistributionClient | JfrogConnector, guards: list[StoredLoginGuard]
+        self,
+        connector: Connector,
+        distribution: DistributionClient | JfrogConnector,
+        guards: list[StoredLoginGuard],
+        typed_list: Mapping[str, tuple[str, ...]],
+        choice: Choice,
     ) -> None:
         self._guards = guards
         self.fixed = connector.fixed
         self.about = ""
+        self._choice = choice
+        self.includes_repository = choice.includes_repository
+        self._typed_list = typed_list
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
         self.blob_part = distribution.blob_part
+        self.blob_size = distribution.blob_size
         self._connector, self._distribution = connector, distribution
 
     def repositories(self) -> Iterator[str]:
-        return listing_bounds.within_bounds(listing_bounds.REPOSITORY_BOUNDS, iter(self._connector.repositories()))
+        names = listing_bounds.within_bounds(listing_bounds.REPOSITORY_BOUNDS, iter(self._connector.repositories()))
+        return filter(self._choice.includes_repository, names)
 
     def tags(self, repository: str) -> Iterator[TagRef]:
-        return listing_bounds.within_bounds(listing_bounds.TAG_BOUNDS, iter(self._connector.tags(repository)))
+        refs = listing_bounds.within_bounds(listing_bounds.TAG_BOUNDS, iter(self._connector.tags(repository)))
+        return self._choice.choose(repository, refs)
+
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        return self._choice.includes_tag(repository, tag) and self._connector.includes_tag(repository, tag)
+
+    def names_tag(self, repository: str, tag: str) -> bool:
+        return tag in self._typed_list.get(repository, ())
 
     def ping(self) -> None:
         self._connector.ping()

@@ -6,8 +6,10 @@ a unit is free again an hour after it was taken, so no stretch of an hour ever h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -24,9 +26,13 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, Now, RowNumber
 
 from console.db.clock import database_now
+from console.extension_points import ExtensionPoint
 from registries.models import PullUnit, Registry
 
 LIMIT_WINDOW = timedelta(hours=1)
+
+# What follows when somebody has changed the limit of a registry, after that was committed.
+LIMIT_CHANGED: ExtensionPoint[Callable[[Registry], None]] = ExtensionPoint("consequence of a changed limit")
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,12 @@ def take_unit(*, registry_id: int, image_id: str, now: datetime | None = None, w
             PullUnit.objects.create(registry_id=registry_id, image_id=image_id, taken_at=now)
             return None
         return _free_at(units, registry.limit, waiting)
+
+
+def limit_changed(registry: Registry) -> None:
+    """Have what waits for the limit of ``registry`` find out, after the transaction, that it is another one."""
+    for consequence in LIMIT_CHANGED.values():
+        transaction.on_commit(partial(consequence, registry))
 
 
 def free_times(*, registry_id: int, waiting: int, count: int) -> list[datetime]:

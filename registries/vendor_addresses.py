@@ -18,9 +18,15 @@ from registries.connectors.regions import CCR_HOSTS
 from registries.models import Registry
 
 CCR_HOST_PATTERN = re.compile(r"(?P<label>[a-z]+)\.ccs\.tencentyun\.com")
+# src/portal/src/app/harbor-routing.module.ts of goharbor/harbor
+_PORTAL_PAGES = (
+    "projects|sign-in|logs|users|robot-accounts|groups|registries|replications|distribution|labels|tags|configs|gc"
+    "|clearing-job|interrogation-services|project-quotas|job-service-dashboard|instances"
+)
 # Paths of the vendor's pages, which stand in the address bar of who copies from there.
 PORTAL_PATH_PATTERNS: Mapping[str, re.Pattern[str]] = {
-    Registry.Type.HARBOR: re.compile(r"/(harbor|api|c|account)(/.*)?$"),
+    # A proxy may have put Harbor below /harbor: only with the name of a page behind it is that one of its portal.
+    Registry.Type.HARBOR: re.compile(rf"/(harbor/({_PORTAL_PAGES})|api|c|account)(/.*)?$"),
     Registry.Type.QUAY: re.compile(r"/(organization|repository|user|api|signin)(/.*)?$"),
     Registry.Type.JFROG: re.compile(r"/(ui|webapp|artifactory/webapp|artifactory/api)(/.*)?$"),
 }

@@ -16,6 +16,7 @@ from console.server import installation_checks
 from inventory import filters as image_filters
 from inventory.dashboard import figures
 from registries.models import PushEvent
+from registries.pull_limit import LIMIT_CHANGED
 from scanning import alerts, configured_engines, health, search_indexes, tasks
 from scanning import installation_checks as scanning_checks
 from scanning.engines import messages as engines_messages
@@ -37,7 +38,7 @@ from scanning.models import messages as models_messages
 from scanning.rematch import messages as rematch_messages
 from scanning.rematch import run as rematch_run
 from scanning.rules import messages as rules_messages
-from scanning.runs import cancel, estimate, recommended, refused_credentials
+from scanning.runs import cancel, estimate, limit_waits, recommended, refused_credentials
 from scanning.runs import messages as runs_messages
 from scanning.runs.tables import RUNS, SCANS
 from scanning.schedules import messages as schedules_messages
@@ -94,6 +95,8 @@ def _register_work() -> None:
     ticks.register(versions.tick)
     ticks.register(update_job.tick)
     ticks.register(refused_credentials.tick)
+    ticks.register(limit_waits.tick)
+    LIMIT_CHANGED.register("scans", limit_waits.release)
     ticks.register(rematch_run.tick)
     ticks.register(cancel.tick)
     ticks.register(scheduler.tick)

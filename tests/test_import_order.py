@@ -21,7 +21,7 @@ LINES = {
         *("apps", "wsgi", "urls", "management", "migrations"),
     ),
     "registries": (
-        *("messages", "addresses", "credential_encryption", "oci", "connectors", "models", "visibility"),
+        *("messages", "addresses", "credential_encryption", "oci", "connectors", "chosen", "models", "visibility"),
         *("login_guard", "pull_limit", "request_removal", "sync_requests", "vendor_addresses"),
         *("credential_columns", "clients", "client_pool", "outbound_http", "forms", "tables", "webhooks"),
         *("cloud_accounts", "connection_test", "templatetags", "tasks", "views", "installation_checks"),

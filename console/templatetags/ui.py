@@ -9,6 +9,7 @@ import re
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import zip_longest
+from math import ceil
 from typing import Any
 
 from django import forms, template
@@ -20,6 +21,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import Truncator
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
@@ -210,11 +212,16 @@ def digest(value: str, algorithm: bool = False) -> dict[str, Any]:
 
 @register.simple_tag
 def status(image: Any) -> SafeString:
-    """Show where the scan of ``image`` stands: shape and word, with ``data-state``. None is an image not readable."""
+    """Show where the scan of ``image`` stands: shape and word, with ``data-state``. None is an image not readable.
+
+    Of one that runs it says for how long it has run, of one that waits how long it will.
+    """
     if not image:
         return _status("not-scanned", "", None, None, "", get_language())
     since = image.scan_started_at if image.scan_state == "running" else None
     minutes = int((timezone.now() - since).total_seconds() // MINUTE_SECONDS) if since else None
+    if image.scan_state == "queued" and image.resumes_at and image.resumes_at > timezone.now():
+        minutes = ceil((image.resumes_at - timezone.now()).total_seconds() / MINUTE_SECONDS)
     return _status(image.scan_state, image.scan_stage, image.scan_percent, minutes, image.reason, get_language())
 
 
@@ -226,6 +233,9 @@ def _status(
     detail = ""
     if state == "queued":
         detail = translate_message(reason) or _("queued")
+        if minutes:  # until it goes on; that is seen also where the reason is long
+            values = {"reason": Truncator(detail.rstrip(".。")).chars(40), "time": span(minutes * MINUTE_SECONDS)}
+            detail = _("%(reason)s, %(time)s") % values
     elif state == "running":
         known = "" if percent is None else f"{percent} %"
         detail = " · ".join(

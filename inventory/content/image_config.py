@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +84,7 @@ def _fill(image: Image, config: ImageConfig) -> None:
     image.os, image.architecture, image.variant = config.os, config.architecture, config.variant
     image.created = config.created
     image.history = [_as_json(step) for step in config.history]
-    image.config_known, image.layer_count = True, len(config.diff_ids)
+    image.config_known, image.layer_count = True, len(_steps(config))
 
 
 def _as_json(step: HistoryStep) -> dict[str, Any]:
@@ -98,7 +98,21 @@ def _as_json(step: HistoryStep) -> dict[str, Any]:
 
 
 def _steps(config: ImageConfig) -> list[tuple[str, int | None]]:
-    """Each diff ID with the index of the step that made it: the steps with a layer have one each, in order."""
+    """Each diff ID with the index of the step that made it: the steps with a layer have one each, in order.
+
+    Where no diff IDs are named (schema 1, and configs of odd tools) they are "" until a pull shows them.
+    """
     steps: list[int | None] = [index for index, step in enumerate(config.history) if not step.empty_layer]
-    missing = len(config.diff_ids) - len(steps)
-    return list(zip(config.diff_ids, steps + [None] * missing, strict=False))
+    diff_ids = config.diff_ids or ("",) * len(steps)
+    missing = len(diff_ids) - len(steps)
+    return list(zip(diff_ids, steps + [None] * missing, strict=False))
+
+
+def record_diff_ids(image: Image, diff_ids: Sequence[str]) -> None:
+    """Write which diff IDs the layers of an image have, as a pull has shown, where its config names none."""
+    rows = list(image.image_layers.order_by("position"))
+    if len(rows) != len(diff_ids) or any(row.diff_id for row in rows):
+        return
+    for row, diff_id in zip(rows, diff_ids, strict=True):
+        row.diff_id = diff_id
+    ImageLayer.objects.bulk_update(rows, ["diff_id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -242,6 +243,7 @@ class Image(models.Model):
     scan_stage = MessageField(blank=True)
     scan_percent = models.PositiveSmallIntegerField(null=True, blank=True)
     scan_started_at = models.DateTimeField(null=True, blank=True)  # of the scan that runs now
+    scan_resumes_at = models.DateTimeField(null=True, blank=True)  # until when the scan that is queued waits
     last_scanned_at = models.DateTimeField(null=True, blank=True, db_index=True)
     os_name = models.CharField(max_length=80, blank=True)  # e.g. "debian 12.6", told by the scan
     critical = models.PositiveIntegerField(null=True, blank=True)
@@ -328,6 +330,11 @@ class Image(models.Model):
     def reason(self) -> Message:
         """``scan_reason``, unless it tells of a registry that is hidden from whoever asks."""
         return self.scan_reason if sees(self.scanned_from) else NOTHING
+
+    @property
+    def resumes_at(self) -> datetime | None:
+        """``scan_resumes_at``, likewise."""
+        return self.scan_resumes_at if sees(self.scanned_from) else None
 
     @property
     def remedy(self) -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from console.visibility import Scope, ScopedManager
 
@@ -33,7 +34,7 @@ class Repository(models.Model):
 
 
 class Tag(models.Model):
-    """One tag that names an image. A tag that is gone from a complete listing is deleted; its Image may stay."""
+    """One tag that names an image. A tag whose loss is believed is deleted; its Image may stay."""
 
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="tags")
     # That of the repository, kept here for lists of one registry in order. save() fills it in.
@@ -51,6 +52,8 @@ class Tag(models.Model):
     pushed_at = models.DateTimeField(null=True, blank=True)
     first_seen = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(null=True, blank=True)  # when a sync last saw it point elsewhere
+    # Since when the registry lists it no more; kept until that is confirmed: see inventory.sync.missing.
+    missing_since = models.DateTimeField(_("Missing since"), null=True, blank=True)
 
     objects = ScopedManager["Tag"]()
 
@@ -64,6 +67,11 @@ class Tag(models.Model):
             models.Index(fields=["pushed_at", "id"], name="tag_pushed"),
             models.Index(fields=["first_seen", "id"], name="tag_first_seen"),
             models.Index(fields=["size", "id"], name="tag_size"),
+            models.Index(
+                fields=["registry", "missing_since"],
+                name="tag_missing",
+                condition=models.Q(missing_since__isnull=False),
+            ),
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:

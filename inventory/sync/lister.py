@@ -7,6 +7,7 @@ one of thousands, but for eight bytes a name.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +33,7 @@ from registries.oci.errors import (
     ListingTooLong,
     MalformedResponse,
     NotFound,
+    PartsUnreadable,
     RateLimited,
     RegistryError,
     Truncated,
@@ -60,6 +62,7 @@ class TagListing:
     names: NameHashes = field(default_factory=NameHashes)  # all but those that prove to be gone
     failures: int = 0  # of its tags, in a row
     tag_error: RegistryError | None = None  # the last one of its tags
+    absent_noted: bool = False  # that the registry lacks something that a person has typed
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,13 @@ class RegistryLister:
         self.tags_done = 0  # tags
         self.listed: set[str] = set()  # names of repositories
         self.unlisted: set[str] = set()  # known from earlier, not listed any more
+        self.excluded: set[str] = set()  # known from earlier, and not wanted any more
         self.long_lists = 0  # of tags
+        # Counted by the id of their repository (0: the registry's own lists) until that was read to its end. What was
+        # not is read again, by this sync or where it goes on after a break, and is counted then.
+        self.errors_of: Counter[int] = Counter()
+        self.not_images_of: Counter[int] = Counter()
+        self.unread: set[int] = set()  # repositories of which something has to be read again
         self._failing: set[int] = set()  # repositories that failed since the last one that did not
         self._prove_again_at = 0.0
 
@@ -112,6 +121,8 @@ class RegistryLister:
         listings = self.pool.map(self._begin, self._repositories(ask_unlisted), ahead=8)
         for lookup in self.pool.map(self.lookup, self._lookups(listings), ahead=64):
             if isinstance(lookup, TagListing):
+                if self.client.fixed and not lookup.names and lookup.error is None:
+                    self._note_absent(lookup)
                 self.stats.repositories += lookup.repository.name in self.listed
                 yield lookup
                 continue
@@ -124,6 +135,8 @@ class RegistryLister:
                 yield _observed_tag(lookup, self.registry.host)
                 continue
             if isinstance(lookup.error, NotFound):
+                if self.client.fixed and self.client.names_tag(lookup.listing.repository.name, lookup.ref.name):
+                    self._note_absent(lookup.listing, lookup.ref.name)
                 continue
             lookup.listing.tag_error = lookup.error
             if lookup.error is not self.broken:
@@ -148,9 +161,11 @@ class RegistryLister:
 
     def record_problem(self, repository_id: int, what: str, error: RegistryError, *, shown: bool = False) -> None:
         """Note that ``what`` could not be read (``shown``: it has a row that says so); see whether to go on at all."""
-        self.stats.errors += 1
+        self.errors_of[repository_id] += 1
         self.problems.add(what, error)
-        self.complete = self.complete and shown
+        if not shown:
+            self.complete = False
+            self.unread.add(repository_id)
         if isinstance(error, AccessDenied):
             self._prove_again()
         if isinstance(error, LOCAL_ERRORS):
@@ -161,7 +176,7 @@ class RegistryLister:
 
     # --- in order: names, repositories, listings, tags ----------------------------------------------------------------
     def _names(self, ask_unlisted: bool) -> Iterator[str]:
-        requested = self._requested_repositories
+        requested, left_out = self._requested_repositories, tuple[str, ...]()
         try:
             for name in self.pool.each(self.client.repositories()) if requested is None else requested:
                 if self.broken is not None or self.long_lists >= MAX_LONG_LISTS:
@@ -179,13 +194,18 @@ class RegistryLister:
             return
         except InvalidNames as error:
             self._record_skipped(messages.LIST_OF_REPOSITORIES(), error)
+        except PartsUnreadable as error:
+            self.complete, left_out = False, tuple(f"{part}/" for part in error.parts)
+            self._record_skipped(messages.LIST_OF_REPOSITORIES(), error)
         except RegistryError as error:
             self.cut_off = error
             return
         if requested is not None:
             return
         known = Repository.objects.filter(registry=self.registry).values_list("name", flat=True)
-        self.unlisted = {name for name in known.iterator() if name not in self.listed}
+        unlisted = [name for name in known.iterator() if name not in self.listed]
+        self.excluded = {name for name in unlisted if not self.client.includes_repository(name)}
+        self.unlisted = {name for name in unlisted if name not in self.excluded and not name.startswith(left_out)}
         if ask_unlisted:
             yield from sorted(self.unlisted)
 
@@ -235,9 +255,10 @@ class RegistryLister:
                     if self.broken is not None:
                         return
                     if not _storable(ref.name):
-                        self._record_skipped(f"{listing.repository.name}:{ref.name}", _unstorable())
+                        name = f"{listing.repository.name}:{ref.name}"
+                        self._record_skipped(name, _unstorable(), repository_id=listing.repository.pk)
                     elif tag_is_artifact(ref.name):
-                        self.stats.not_images += 1
+                        self.not_images_of[listing.repository.pk] += 1
                         self.tags_done += 1
                     else:
                         yield TagLookup(listing, ref)
@@ -255,7 +276,17 @@ class RegistryLister:
             self.long_lists += isinstance(listing.error, ListingTooLong)
             self.record_problem(listing.repository.pk, listing.repository.name, listing.error)
         if listing.invalid_names is not None:
-            self._record_skipped(listing.repository.name, listing.invalid_names)
+            name, invalid = listing.repository.name, listing.invalid_names
+            self._record_skipped(name, invalid, repository_id=listing.repository.pk)
+
+    def _note_absent(self, listing: TagListing, tag: str = "") -> None:
+        """Note that the registry does not hold what a person has typed into the fixed list."""
+        if not tag and listing.absent_noted:
+            return
+        listing.absent_noted = True
+        self.errors_of[listing.repository.pk] += 1
+        name = f"{listing.repository.name}:{tag}" if tag else listing.repository.name
+        self.problems.note(name, messages.LISTED_NAME_MISSING(), messages.CORRECT_FIXED_LIST())
 
     def _prove_again(self) -> None:
         """See after a denial whether the credentials still hold: to go on with a changed password locks accounts."""
@@ -267,9 +298,9 @@ class RegistryLister:
         except RegistryError as error:
             self.broken = error
 
-    def _record_skipped(self, what: str, error: RegistryError) -> None:
+    def _record_skipped(self, what: str, error: RegistryError, *, repository_id: int = 0) -> None:
         """Note names that cannot be had by any means. The rest of their list is whole."""
-        self.stats.errors += 1
+        self.errors_of[repository_id] += 1
         self.problems.add(what if isinstance(what, Message) else text(what, 100), error)
 
 

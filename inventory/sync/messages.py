@@ -6,6 +6,10 @@ from console.i18n.message_codes import MessageText, PluralText
 
 # --- lister
 LIST_OF_REPOSITORIES = MessageText("sync.list-of-repositories", "The list of repositories")
+LISTED_NAME_MISSING = MessageText("sync.listed-name-missing", "The registry does not hold what the fixed list names.")
+CORRECT_FIXED_LIST = MessageText(
+    "sync.correct-fixed-list", "Correct the name in the fixed list, or take it out of the list."
+)
 NAME_UNSTORABLE = MessageText(
     "sync.name-unstorable", "The name is longer than %(limit)d characters or contains control characters."
 )
@@ -54,6 +58,18 @@ SUDDENLY_NO_TAGS = MessageText(
     "sync.suddenly-no-tags", "The registry suddenly lists none of its tags, although it still contains them."
 )
 CHECK_REGISTRY = MessageText("sync.look-at-registry", "Check the registry's web page and logs.")
+TAGS_MISSING = PluralText(
+    "sync.tags-missing",
+    "The registry does not list %(count)d tag that it listed before. It is kept, and marked as missing.",
+    "The registry does not list %(count)d tags that it listed before. They are kept, and marked as missing.",
+)
+CONFIRM_MISSING = MessageText(
+    "sync.confirm-missing",
+    "If they were deleted, you need to do nothing: the next sync after an hour removes them if they are still missing."
+    " To remove them now, confirm it on the registry's page. If they were not deleted, check the registry's storage and"
+    " the rights of the account.",
+)
+ROWS_SAY_WHY = MessageText("sync.rows-say-why", "The rows of these tags say why.")
 INTERRUPTED = MessageText("sync.broken-off", "Interrupted")
 INTERRUPTED_AFTER = MessageText("sync.broke-off", "The sync was interrupted after %(count)d repositories: %(reason)s")
 READ_IS_SAVED = MessageText(

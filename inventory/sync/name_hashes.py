@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, MutableMapping
+from typing import Any
 
 
 class NameHashes:
@@ -22,7 +23,7 @@ class NameHashes:
         """Hold ``name``, too."""
         self._hashes.append(hash(name))
 
-    def discard_from(self, others: MutableMapping[int, int]) -> None:
+    def discard_from(self, others: MutableMapping[int, Any]) -> None:
         """Remove from ``others`` (:meth:`key` of a name → anything) those that are held."""
         for each in self._hashes:
             others.pop(each, None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from django.db import IntegrityError, models, transaction
@@ -22,32 +23,45 @@ MAX_TAGS_IN_MEMORY = 50_000
 NON_IMAGE_RETENTION = timedelta(days=30)  # how long a manifest that is no image is known after it was last met
 
 
-def delete_unlisted_tags(listed: Mapping[int, NameHashes]) -> int:
-    """Delete the tags of the repositories ``listed`` (id → all names) that are not among those names.
+@dataclass(frozen=True)
+class UnlistedTag:
+    """A tag that is known and not listed."""
 
-    Only for repositories whose listing has ended without an error. Returns how many tags are gone. Of the tags that are
-    known, MAX_TAGS_IN_MEMORY are in memory at a time.
+    pk: int
+    repository_id: int
+    name: str
+    missing_since: datetime | None
+
+
+def unlisted_tags(listed: Mapping[int, NameHashes]) -> Iterator[UnlistedTag]:
+    """Yield the tags of the repositories ``listed`` (id → all names) that are not among those names.
+
+    Of the tags that are known, MAX_TAGS_IN_MEMORY are in memory at a time.
     """
-    rows = Tag.objects.filter(repository_id__in=listed).values_list("pk", "repository_id", "name")
-    gone = array("q")
+    rows = Tag.objects.filter(repository_id__in=listed).values_list("pk", "repository_id", "name", "missing_since")
     stored = rows.iterator(chunk_size=2000)
     for part in batched(stored, MAX_TAGS_IN_MEMORY):
-        unlisted: dict[int, dict[int, int]] = {}
-        for pk, repository_id, name in part:
-            unlisted.setdefault(repository_id, {})[NameHashes.key(name)] = pk
+        unlisted: dict[int, dict[int, UnlistedTag]] = {}
+        for pk, repository_id, name, since in part:
+            tag = UnlistedTag(pk, repository_id, name, since)
+            unlisted.setdefault(repository_id, {})[NameHashes.key(name)] = tag
         for repository_id, candidates in unlisted.items():
             listed[repository_id].discard_from(candidates)
-            gone.extend(candidates.values())
-    for batch in batched(gone, BATCH_ROWS):
+            yield from candidates.values()
+
+
+def delete_tags(keys: Sequence[int]) -> int:
+    """Delete the tags ``keys``, in batches; return how many."""
+    for batch in batched(keys, BATCH_ROWS):
         Tag.objects.filter(pk__in=batch).delete()
-    return len(gone)
+    return len(keys)
 
 
 def delete_repositories(keys: Sequence[int]) -> int:
     """Delete the repositories ``keys`` with their tags, in batches; return how many tags are gone."""
     gone = 0
     for batch in batched(keys, BATCH_ROWS):
-        gone += delete_unlisted_tags(dict.fromkeys(batch, NameHashes()))
+        gone += delete_tags(array("q", Tag.objects.filter(repository__in=batch).values_list("pk", flat=True)))
         Repository.objects.filter(pk__in=batch).delete()
     return gone
 

@@ -16,6 +16,7 @@ from registries.oci.manifests import Descriptor, ImageManifest, Index, RawManife
 MAX_DEPTH = 3  # indexes within indexes
 MAX_PLATFORMS = 200  # images of an index that are kept
 MAX_FETCHES = 12  # manifests asked for to find one image of an index
+MAX_SIZED_LAYERS = 200  # of schema 1, whose sizes are asked for one by one
 MAX_LAYERS = 1000  # several times what any container runtime can mount
 
 
@@ -65,8 +66,20 @@ class _ManifestFetch:
         if verdict.kind == "index" and isinstance(parsed, Index):
             return self._index(raw, parsed, depth)
         if verdict.kind == "image" and isinstance(parsed, ImageManifest):
-            return _image(raw, parsed)
+            return _image(raw, self._sized(parsed))
         return _other(raw, verdict.artifact_type)
+
+    def _sized(self, manifest: ImageManifest) -> ImageManifest:
+        """Return ``manifest``, where it is of schema 1 with the sizes of its layers, which it does not say itself."""
+        if manifest.schema1 is None or len(manifest.layers) > MAX_SIZED_LAYERS:
+            return manifest
+        sizes = {
+            layer.digest: self.client.blob_size(self.repository, layer.digest)
+            for layer in dict.fromkeys(manifest.layers)
+        }
+        return replace(
+            manifest, layers=tuple(replace(layer, size=sizes[layer.digest] or 0) for layer in manifest.layers)
+        )
 
     def _index(self, raw: RawManifest, index: Index, depth: int) -> ManifestFact:
         """Try the images of ``index`` in the order of preference until one is there."""

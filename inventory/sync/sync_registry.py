@@ -8,6 +8,7 @@ repositories. A sync that is broken off goes on where it stopped: repositories i
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -27,11 +28,13 @@ from inventory.models import Image, Manifest, Repository, Tag
 from inventory.sync import messages
 from inventory.sync.fetch_pool import FetchPool
 from inventory.sync.lister import LOCAL_ERRORS, RegistryLister, TagListing, TagLookup
-from inventory.sync.prune import delete_repositories, delete_unlisted_tags, prune
+from inventory.sync.missing import MissingTags
+from inventory.sync.prune import delete_repositories, prune
 from inventory.sync.resolve import fetch_manifest, unreadable_manifest
 from inventory.sync.tags import ObservedTag, SyncStats, record_tags
 from registries.clients import RegistryClient, open_client
 from registries.connectors.base import TagRef
+from registries.connectors.list_rights import nothing_visible
 from registries.login_guard import already_refused, note_refusal
 from registries.models import PushEvent, Registry, SyncRun
 from registries.oci.configs import ImageConfig
@@ -56,7 +59,7 @@ def sync_registry(run: JobRun[SyncRun]) -> None:
     """Do the sync ``run``, and end it.
 
     Raises JobFailure or a RegistryError where nothing could be read or the reading broke off; what was read till then
-    is kept, and nothing is retired by what was not.
+    is kept, and nothing is let go of.
     """
     registry = run.job.registry
     if registry.credentials_refused:
@@ -131,10 +134,13 @@ class _Sync:
     def __init__(self, run: JobRun[SyncRun], pool: FetchPool, client: RegistryClient) -> None:
         self.run, self.pool, self.client = run, pool, client
         self.registry = run.job.registry
-        # A sync that goes on after a break counts on.
+        # A sync that goes on after a break counts on; see RegistryLister.errors_of for what is counted when.
         self.stats = SyncStats(**{name: getattr(run.job, name) for name in asdict(SyncStats())})
         self.lister = RegistryLister(
             self.registry, pool=pool, client=client, since=run.job.created_at, stats=self.stats
+        )
+        self.missing = MissingTags(
+            self.registry.pk, run.job.created_at, client.includes_tag, confirmed=run.job.confirm_missing
         )
         self.expected = _expected_tags(run.job)
         self.forget_unlisted = client.fixed or run.job.forget_unlisted
@@ -145,7 +151,7 @@ class _Sync:
         self._show()
         for batch in batched(self._read(), BATCH_TAGS):
             self._write([each for each in batch if isinstance(each, ObservedTag)])
-            self._delete_unlisted([each for each in batch if isinstance(each, TagListing)])
+            self._note_unlisted([each for each in batch if isinstance(each, TagListing)])
             ended = any(isinstance(each, TagListing) for each in batch)
             if time.monotonic() > self.yield_at or (ended and not self.run.has_successor()):
                 self._show(messages.YIELDING())
@@ -162,9 +168,9 @@ class _Sync:
         """Write tags, having asked for the manifests that this registry has not given yet."""
         for _try in range(3):
             self.delivered_by = {}
-            facts = list(self._new_manifests(observed))
+            facts = list(self._new_manifests(observed, first=_try == 0))
             configs = self._configs(facts)
-            stats = SyncStats()
+            stats, not_images = SyncStats(), Counter[int]()
             try:
                 with transaction.atomic():
                     manifests = self._existing(observed) | store_manifests(facts, registry_id=self.registry.pk)
@@ -173,19 +179,24 @@ class _Sync:
                         registry_id=self.registry.pk,
                         manifests=manifests,
                         stats=stats,
+                        not_images=not_images,
                     )
                     record_configs_of_registry(configs, registry_id=self.registry.pk)
             except IntegrityError:
                 continue  # another sync has just let go of something that this one takes up
             self.stats += stats
+            self.lister.not_images_of += not_images
             return
         raise JobFailure(messages.ROWS_CHANGED_REPEATEDLY(), messages.START_AGAIN())
 
     def _existing(self, observed: Iterable[ObservedTag]) -> dict[str, Manifest]:
         return existing_manifests((tag.digest for tag in observed), registry_id=self.registry.pk)
 
-    def _new_manifests(self, observed: Sequence[ObservedTag]) -> Iterator[ManifestFact]:
-        """Ask for the manifests of digests that are not known. What will stay unreadable is yielded as such."""
+    def _new_manifests(self, observed: Sequence[ObservedTag], *, first: bool) -> Iterator[ManifestFact]:
+        """Ask for the manifests of digests that are not known. What will stay unreadable is yielded as such.
+
+        Only the ``first`` time are problems recorded, for they are the same ones later.
+        """
         requested: dict[str, dict[int, ObservedTag]] = {}  # by digest and repository: one may give what another denies
         for tag in observed:
             by_repository = requested.setdefault(tag.digest, {})
@@ -201,7 +212,9 @@ class _Sync:
                 yield response
             elif response is not self.lister.broken:
                 lasting = isinstance(response, LOCAL_ERRORS)
-                self.lister.record_problem(tag.repository_id, f"{tag.repository}:{tag.name}", response, shown=lasting)
+                if first:
+                    name = f"{tag.repository}:{tag.name}"
+                    self.lister.record_problem(tag.repository_id, name, response, shown=lasting)
                 if lasting and self.lister.broken is None:
                     yield unreadable_manifest(tag.digest, response)
 
@@ -243,18 +256,20 @@ class _Sync:
             pass
         return str(descriptor.digest), None
 
-    def _delete_unlisted(self, listings: Sequence[TagListing]) -> None:
-        """Let go of what is gone from ``listings`` that are complete."""
+    def _note_unlisted(self, listings: Sequence[TagListing]) -> None:
+        """Take note of what is missing from ``listings`` that are complete, and settle what was counted of them."""
         if isinstance(self.lister.broken, CredentialsRefused):
             return
-        whole = [each for each in listings if each.error is None and not self._suspicious(each)]
-        self.stats.tags_gone += delete_unlisted_tags({each.repository.pk: each.names for each in whole})
+        whole = [each for each in listings if each.error is None]
+        held = {each.repository.pk for each in whole if self._suspicious(each)}
+        names = {each.repository.pk: each.names for each in whole}
+        self.stats.tags_gone += self.missing.note(names, held=held)
         read = [each.repository.pk for each in whole if each.tag_error is None]
+        read = [pk for pk in read if pk not in self.lister.unread and pk not in held]
         Repository.objects.filter(pk__in=read).update(synced_at=timezone.now())
-        unlisted = self.lister.unlisted
-        delete_repositories(
-            [each.repository.pk for each in whole if not each.names and each.repository.name in unlisted]
-        )
+        for pk in read:
+            self.stats.errors += self.lister.errors_of.pop(pk, 0)
+            self.stats.not_images += self.lister.not_images_of.pop(pk, 0)
 
     def _suspicious(self, listing: TagListing) -> bool:
         """Whether an empty list stands where there were many tags of which one, asked for, is not known to be gone."""
@@ -270,7 +285,7 @@ class _Sync:
         if all(isinstance(lookup, TagLookup) and isinstance(lookup.error, NotFound) for lookup in lookups):
             return False
         self.lister.complete = False
-        self.stats.errors += 1
+        self.lister.errors_of[listing.repository.pk] += 1
         self.lister.problems.note(
             listing.repository.name,
             messages.SUDDENLY_NO_TAGS(),
@@ -291,15 +306,42 @@ class _Sync:
 
     def _finish(self) -> None:
         self._show(messages.CLEANING_UP())
-        if self.forget_unlisted:
-            gone = Repository.objects.filter(registry=self.registry, name__in=self.lister.unlisted)
+        unwanted = self.lister.excluded | (self.lister.unlisted if self.forget_unlisted else set())
+        for names in batched(sorted(unwanted), BATCH_TAGS):
+            gone = Repository.objects.filter(registry=self.registry, name__in=names)
             self.stats.tags_gone += delete_repositories(list(gone.values_list("pk", flat=True)))
+        self._settle_missing()
         prune(check=self.run.check)
-        # Where the sync had breaks, some were counted twice.
         self.stats.repositories = len(self.lister.listed)
         self.stats.tags = Tag.objects.filter(registry=self.registry).count()
-        self._show(messages.CLEANING_UP(), complete=self.lister.complete)
-        self.run.finish(reason=self.lister.problems.reason, remedy=self.lister.problems.remedy)
+        self.stats.errors += self.lister.errors_of.total()
+        self.stats.not_images += self.lister.not_images_of.total()
+        reason, remedy = self.lister.problems.reason, self.lister.problems.remedy
+        if self.stats.errors and not reason:  # of repositories that were read before a break
+            reason, remedy = messages.COULD_NOT_BE_READ(count=self.stats.errors), messages.ROWS_SAY_WHY()
+        if missing := self.stats.tags_missing:
+            reason = sentences(messages.TAGS_MISSING(count=missing, tags=self.stats.tags), reason)
+            remedy = sentences(messages.CONFIRM_MISSING(), remedy)
+        if (
+            not self.lister.listed
+            and not self.client.fixed
+            and not self.registry.repository_patterns
+            and not self.lister.problems
+        ):
+            nothing = nothing_visible(self.registry.type, anonymous=not self.registry.has_login)
+            self.registry.record_connection(state=Registry.Connection.CONNECTED, reason=nothing[0], remedy=nothing[1])
+            reason, remedy = sentences(nothing[0], reason), sentences(nothing[1], remedy)
+        self._show(messages.CLEANING_UP(), complete=self.lister.complete and not missing)
+        self.run.finish(reason=reason, remedy=remedy)
+
+    def _settle_missing(self) -> None:
+        """Let go of the missing tags whose loss is believed, and of repositories that are gone with all of theirs."""
+        before = Tag.objects.filter(registry=self.registry).count() + self.stats.tags_gone - self.stats.tags_new
+        self.stats.tags_gone += self.missing.settle(before=before, unlisted=self.lister.unlisted)
+        rows = Repository.objects.filter(registry=self.registry, synced_at__gte=self.run.job.created_at, tags=None)
+        gone = [pk for pk, name in rows.values_list("pk", "name") if name in self.lister.unlisted]
+        delete_repositories(gone)
+        self.stats.tags_missing = self.missing.rows().count()
 
     def _show(self, stage: Message = NOTHING, **more: object) -> None:
         done = self.lister.tags_done
@@ -315,13 +357,16 @@ class _OneRepository(_Sync):
         self.lister = RegistryLister(
             registry, pool=pool, client=client, since=timezone.now(), stats=self.stats, repositories=(name,)
         )
+        self.missing = MissingTags(registry.pk, self.lister.since, client.includes_tag)
+        self.before = Tag.objects.filter(registry=registry).count()
 
     def do(self) -> None:
         for batch in batched(self.lister.tags(ask_unlisted=False), BATCH_TAGS):
             self._write([each for each in batch if isinstance(each, ObservedTag)])
-            self._delete_unlisted([each for each in batch if isinstance(each, TagListing)])
+            self._note_unlisted([each for each in batch if isinstance(each, TagListing)])
         if self.lister.broken is not None:
             raise self.lister.broken
+        self.missing.settle(before=self.before, unlisted=())
 
 
 def _expected_tags(run: SyncRun) -> int:

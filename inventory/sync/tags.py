@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -35,6 +36,7 @@ class SyncStats:
     tags_new: int = 0
     tags_changed: int = 0
     tags_gone: int = 0
+    tags_missing: int = 0
     not_images: int = 0
     errors: int = 0
 
@@ -44,16 +46,21 @@ class SyncStats:
         return self
 
 
-TAG_COLUMNS = ("digest", "manifest", "image", "address", "size", "pushed_at", "changed_at")
+TAG_COLUMNS = ("digest", "manifest", "image", "address", "size", "pushed_at", "changed_at", "missing_since")
 
 
 def record_tags(
-    observed: Sequence[ObservedTag], *, registry_id: int, manifests: Mapping[str, Manifest], stats: SyncStats
+    observed: Sequence[ObservedTag],
+    *,
+    registry_id: int,
+    manifests: Mapping[str, Manifest],
+    stats: SyncStats,
+    not_images: Counter[int] | None = None,
 ) -> None:
     """Write ``observed``, tags of one registry, as Tag rows; all their digests are in ``manifests``.
 
-    What is no image gets no row and loses the one it had. Unchanged rows are not written. Call it in the transaction
-    that has read ``manifests``.
+    What is no image gets no row and loses the one it had; ``not_images`` counts it by the id of its repository.
+    Unchanged rows are not written. Call it in the transaction that has read ``manifests``.
     """
     latest = {
         (tag.repository_id, tag.name): tag for tag in observed
@@ -80,7 +87,8 @@ def record_tags(
     for key, tag in latest.items():
         manifest, row = manifests[tag.digest], rows.get(key)
         if manifest.kind == Manifest.Kind.OTHER:
-            stats.not_images += 1
+            if not_images is not None:
+                not_images[tag.repository_id] += 1
             if row is not None:
                 no_image.append(row.pk)
             continue
@@ -109,8 +117,9 @@ def _fill(row: Tag, tag: ObservedTag, manifest: Manifest, images: Mapping[int, i
     row.digest, row.manifest, row.address = tag.digest, manifest, tag.address
     row.size = manifest.size or tag.size or 0
     row.pushed_at = tag.pushed_at or (None if moved else row.pushed_at)
+    row.missing_since = None
     return row
 
 
 def _stored_values(row: Tag) -> tuple[object, ...]:
-    return row.digest, row.manifest_id, row.image_id, row.address, row.size, row.pushed_at
+    return row.digest, row.manifest_id, row.image_id, row.address, row.size, row.pushed_at, row.missing_since

@@ -18,8 +18,8 @@ from inventory.content.image_config import read_config, record_configs_of_regist
 from inventory.content.manifest_store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Repository, Tag
 from inventory.sync import messages
+from inventory.sync.missing import MissingTags
 from inventory.sync.name_hashes import NameHashes
-from inventory.sync.prune import delete_unlisted_tags
 from inventory.sync.resolve import fetch_manifest
 from inventory.sync.sync_registry import sync_repository
 from inventory.sync.tags import ObservedTag, SyncStats, record_tags
@@ -42,7 +42,6 @@ TAG_DEADLINE_SECONDS = 60.0  # that looking at single tags may take
 SLOW_AFTER_SECONDS = 20.0  # after which its registry counts as slow: then those get half of the places
 REPOSITORY_DEADLINE_SECONDS = 300.0  # that looking at all tags of a repository may take
 SYNC_PAUSE = timedelta(seconds=30)  # between looks whether a sync has ended
-MANY_TAGS = 50  # tags that do not vanish all at once on the word of one listing; the next sync looks closer
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def _sync_repository_of(run: JobRun[PushEvent], client: RegistryClient) -> list[
     registry, began = run.job.registry, _since(run.job) or timezone.now()
     requested = set(client.repositories()) if client.fixed else None
     for name in run.job.names:
-        if requested is not None and name not in requested:
+        if (requested is not None and name not in requested) or not client.includes_repository(name):
             continue
         existing = Repository.objects.filter(registry=registry, name=name)
         if existing.exists() or next(client.tags(name), None) is not None:
@@ -151,7 +150,9 @@ def _process_one(event: PushEvent, client: RegistryClient) -> list[Tag]:
 
 
 def _resolve_tag(event: PushEvent, client: RegistryClient) -> list[Tag]:
-    names, tag = event.names, event.tag
+    names, tag = [name for name in event.names if client.includes_tag(name, event.tag)], event.tag
+    if not names:
+        return []  # pushed to where nobody wants to see it here
     requested = set(client.repositories()) if client.fixed else None
     for name in names:
         if requested is not None and name not in requested:
@@ -218,13 +219,14 @@ def _configs(
 
 
 def _relist(registry: Registry, client: RegistryClient, names: list[str]) -> None:
-    """List a repository anew and let go of the tags that it no longer has."""
+    """List a repository anew and let go of the tags that it no longer has; a list that is empty is not believed yet."""
     client.ping()  # a listing without the right credentials may be empty, and would say nothing
+    missing = MissingTags(registry.pk, timezone.now(), client.includes_tag)
     for repository in Repository.objects.filter(registry=registry, name__in=names):
         try:
             listed = NameHashes(ref.name for ref in client.tags(repository.name))
         except NotFound:
             listed = NameHashes()
-        if not listed and Tag.objects.filter(repository=repository).count() >= MANY_TAGS:
-            continue
-        delete_unlisted_tags({repository.pk: listed})
+        missing.note({repository.pk: listed})
+        # The registry has reported the deletion itself: whatever the share of these tags is.
+        missing.settle(before=None, unlisted=(), repositories=Repository.objects.filter(pk=repository.pk))

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from console.i18n.message_codes import NOTHING, Message, listing
 from registries.clients import RegistryClient, endpoint_of, open_client
 from registries.connection_test import messages
+from registries.connectors.list_rights import nothing_visible
 from registries.credential_encryption import SecretUnreadableError
 from registries.login_guard import StoredLoginGuard
 from registries.models import Registry
@@ -65,6 +66,7 @@ class StepResult(enum.StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
+    WARNED = "warned"  # it passed, and what was seen is most probably not what is wanted
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,10 @@ def _record(registry: Registry, steps: list[ConnectionStep]) -> None:
     failed = next((step for step in steps if step.result is StepResult.FAILED), None)
     proven = any(step.stage is ConnectionStage.CREDENTIALS and step.result is StepResult.PASSED for step in steps)
     login = StoredLoginGuard(registry, check=lambda: None)
+    warned = next((step for step in steps if step.result is StepResult.WARNED), ConnectionStep(ConnectionStage.API))
     if failed is None:
-        registry.record_connection(state=Registry.Connection.CONNECTED)
+        state = Registry.Connection.CONNECTED
+        registry.record_connection(state=state, reason=warned.reason, remedy=warned.remedy)
     elif failed.refused and registry.type != Registry.Type.CCR:  # which has two passwords
         login.refused(CredentialsRefused(failed.reason, failed.remedy))
     else:
@@ -139,11 +143,9 @@ def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Connecti
         with open_client(registry, check=check, manual=True) as client:
             client.ping()
             yield here.passed(messages.API_REPORTS_VERSION(version=client.about) if client.about else "")
-            anonymous = not (registry.username or registry.has_password)
-            yield ConnectionStep(
-                ConnectionStage.CREDENTIALS, detail=messages.NO_CREDENTIALS_NEEDED() if anonymous else ""
-            )
-            yield from _content_steps(client, here)
+            detail = "" if registry.has_login else messages.NO_CREDENTIALS_NEEDED()
+            yield ConnectionStep(ConnectionStage.CREDENTIALS, detail=detail)
+            yield from _content_steps(registry, client, here)
     except SecretUnreadableError as error:
         yield ConnectionStep(ConnectionStage.CREDENTIALS, StepResult.FAILED, reason=error.reason, remedy=error.remedy)
     except RegistryError as error:
@@ -220,13 +222,19 @@ def _network_steps(endpoint: Endpoint, here: _Progress, check: Callable[[], None
             )
 
 
-def _content_steps(client: RegistryClient, here: _Progress) -> Iterator[ConnectionStep]:
+def _content_steps(registry: Registry, client: RegistryClient, here: _Progress) -> Iterator[ConnectionStep]:
     """Yield the steps from the listing to the first byte of an image."""
     here.at(ConnectionStage.LISTING)
-    candidates = _candidates(client)
+    seen: list[str] = []
+    candidates = _candidates(client, seen)
     first = next(candidates, None)
     if first is None:
-        yield here.passed(messages.NO_IMAGES_YET())
+        if seen:
+            yield here.passed(messages.NO_IMAGES_YET())
+        else:
+            reason, remedy = nothing_visible(registry.type, anonymous=not registry.has_login)
+            seconds = time.monotonic() - here.since
+            yield ConnectionStep(here.stage, StepResult.WARNED, seconds, reason=reason, remedy=remedy)
         for stage in (ConnectionStage.MANIFEST, ConnectionStage.BLOB):
             yield ConnectionStep(stage, StepResult.SKIPPED, detail=messages.NO_IMAGE_TO_TRY())
         return
@@ -248,9 +256,10 @@ def _content_steps(client: RegistryClient, here: _Progress) -> Iterator[Connecti
     yield here.passed()
 
 
-def _candidates(client: RegistryClient) -> Iterator[tuple[str, str]]:
-    """Yield (repository, tag) of what may be an image, one of each repository."""
+def _candidates(client: RegistryClient, seen: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield (repository, tag) of what may be an image, one of each repository; put the repositories into ``seen``."""
     for repository in islice(client.repositories(), MAX_REPOSITORIES):
+        seen.append(repository)
         for tag in islice(client.tags(repository), MAX_TAGS_PER_REPOSITORY):
             if not tag_is_artifact(tag.name):
                 yield repository, tag.name

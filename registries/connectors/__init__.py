@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from registries.connectors.base import Declaration
 from registries.connectors.declarations import AWS, CCR, HARBOR, JFROG, OCI, QUAY, TCR
+from registries.connectors.vendors import VENDORS
 
 # value of Registry.Type → what its form shows; in the order in which the types are offered
 DECLARATIONS: Mapping[str, Declaration] = {
@@ -15,5 +16,6 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "aws": AWS,
     "tcr": TCR,
     "ccr": CCR,
+    **{name: vendor.declaration for name, vendor in VENDORS.items()},
     "oci": OCI,
 }

@@ -6,12 +6,15 @@ Where the vendor's listing tells digest, size or push time, it passes them on an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeAlias
 
 from django.utils.functional import Promise
+
+from registries.oci.client import DistributionClient
+from registries.oci.vendor_api import JsonApi, Scheme
 
 Text: TypeAlias = str | Promise
 
@@ -37,6 +40,15 @@ class Wording:
 
 
 @dataclass(frozen=True)
+class Guide:
+    """What the operation guide says of a type, where it has no template of its own."""
+
+    network: Text  # what must be reachable
+    account: Text  # the account with the least rights that suffice
+    notes: Text = ""
+
+
+@dataclass(frozen=True)
 class Declaration:
     """What the form and the operation guide show for a type of registry."""
 
@@ -53,6 +65,28 @@ class Declaration:
     required: frozenset[str] = frozenset({"address"})
     wording: Mapping[str, Wording] = field(default_factory=dict)  # by field
     token_alone: bool = False  # a password without a username is a token
+    guide: Guide | None = None  # None: the type has a template of its own
+
+
+@dataclass(frozen=True)
+class RegistryFacts:
+    """What a connector is told of its registry. No secret: the client has those."""
+
+    type: str
+    host: str
+    username: str
+    has_password: bool
+    repositories: str  # the typed list
+    endpoint: str  # of the vendor's API; "" is the usual one
+    open_api: Callable[[str, Scheme], JsonApi]  # by its address
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """A type of registry by one module: what its form shows, and how it is listed."""
+
+    declaration: Declaration
+    connect: Callable[[DistributionClient, RegistryFacts], Connector]
 
 
 class Connector(Protocol):
@@ -75,3 +109,6 @@ class Connector(Protocol):
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield all tags of ``repository``; none where it is gone."""
+
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """Whether a person wants ``tag`` of ``repository`` at all; no request is made."""

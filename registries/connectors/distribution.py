@@ -36,13 +36,17 @@ class DistributionConnector:
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags that the typed list asks for (without asking, where it names them), or else all."""
-        patterns = self._typed_list.get(repository, ())
-        if patterns and not any(set(pattern) & set(WILDCARDS) for pattern in patterns):
-            yield from map(TagRef, patterns)
+        if self.names_tags(repository):
+            yield from map(TagRef, self._typed_list[repository])
             return
         for name in self._client.tags(repository):
             if self.includes_tag(repository, name):
                 yield TagRef(name)
+
+    def names_tags(self, repository: str) -> bool:
+        """Whether the typed list names the tags of ``repository`` one by one, so that they need not be listed."""
+        patterns = self._typed_list.get(repository, ())
+        return bool(patterns) and not any(set(pattern) & set(WILDCARDS) for pattern in patterns)
 
     def includes_tag(self, repository: str, tag: str) -> bool:
         """Whether the typed list asks for ``tag``. Without a list all tags are asked for."""

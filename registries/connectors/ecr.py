@@ -51,6 +51,10 @@ class EcrConnector:
         self._logins.issue()
         self._client.ping()
 
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """All are wanted: there is no typed list."""
+        return True
+
     def repositories(self) -> Iterator[str]:
         """Yield all repositories of the account in this region."""
         for rows in self._aws.pages("describe_repositories", of="repositories", maxResults=PAGE_SIZE, **self._registry):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from console.i18n.message_codes import Message
@@ -59,6 +59,10 @@ class HarborConnector(ABC):
         with self._proof:
             self._proven = False
             self._prove()
+
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """Whether the typed list asks for ``tag``."""
+        return self.distribution.includes_tag(repository, tag)
 
     @abstractmethod
     def repositories(self) -> Iterator[str]:
@@ -181,11 +185,9 @@ def incomplete_row(key: str, subject: str) -> MalformedResponse:
     )
 
 
-def projects_denied(projects: Iterable[str], remedy: Message) -> AccessDenied:
-    """The error for projects whose repositories the account may not list, all others having been listed."""
-    names = sorted(projects)
-    named = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    return AccessDenied(messages.PROJECTS_NOT_LISTABLE(projects=named), remedy)
+def projects_denied(names: str) -> Message:
+    """The reason for projects whose repositories the account may not list, all others having been listed."""
+    return messages.PROJECTS_NOT_LISTABLE(projects=names)
 
 
 def total_count(response: ApiResponse) -> int:

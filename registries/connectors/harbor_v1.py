@@ -10,6 +10,7 @@ from urllib.parse import quote
 from registries.connectors import messages
 from registries.connectors.base import TagRef
 from registries.connectors.harbor import HarborConnector, Row, incomplete_row, projects_denied, require_text
+from registries.connectors.parts import Parts
 from registries.oci import strict_json
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, NotFound, RegistryError, TooLarge
@@ -48,27 +49,24 @@ class HarborV1Connector(HarborConnector):
         return self.api.get("/users/current").status
 
     def repositories(self) -> Iterator[str]:
-        """Yield the typed names, or those of all projects. Raises AccessDenied at the end for projects left out."""
+        """Yield the typed names, or those of all projects. Raises PartsUnreadable at the end for projects left out."""
         if self.fixed:
             yield from self.distribution.repositories()
             return
         self.ensure_proven()
         if self._api_error is not None:
             raise self._api_error
-        denied = set()
-        subject = messages.LIST_OF_PROJECTS()
+        parts, subject = Parts(), messages.LIST_OF_PROJECTS()
         for projects in self.pages("/projects", subject):
             for project in projects:
-                try:
-                    yield from self._names(project)
-                except AccessDenied:
-                    denied.add(require_text(project, "name", subject))
-                except NotFound:
-                    continue  # deleted in between
+                name = require_text(project, "name", subject)
+                yield from parts.read(name, self._names(project))
+                error = parts.failed.get(name)
+                if isinstance(error, NotFound) or (isinstance(error, AccessDenied) and project.get("repo_count") == 0):
+                    del parts.failed[name]  # deleted in between, or empty
         if self.api.has_login and self._account_status() == 401:
             raise self.api.refuse()  # changed meanwhile: what was listed last was anybody's view
-        if denied:
-            raise projects_denied(denied, messages.MAKE_USER_MEMBER())
+        parts.raise_failed(projects_denied, messages.MAKE_USER_MEMBER())
 
     def _names(self, project: Row) -> Iterator[str]:
         subject = messages.LIST_OF_REPOSITORIES()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -10,6 +12,7 @@ from console.i18n.message_codes import NOTHING
 from registries.connectors import messages
 from registries.connectors.base import TagRef
 from registries.connectors.harbor import PAGE_SIZE, HarborConnector, Row, projects_denied, require_text, total_count
+from registries.connectors.parts import Parts
 from registries.oci import media_types, strict_json
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, NotFound
@@ -29,6 +32,14 @@ _IMAGE_TYPES = (
 _LOGGED_IN_KEYS = ("registry_url", "external_url", "current_time")  # Harbor tells these to those who are logged in
 
 
+@dataclass(frozen=True)
+class _Project:
+    """A project as it is listed. ``repositories`` is how many it holds, None where that is not told."""
+
+    name: str
+    repositories: int | None
+
+
 class HarborV2Connector(HarborConnector):
     """Lists digest, size and push time of every tag with it, so that a sync asks for no manifest it knows."""
 
@@ -38,6 +49,9 @@ class HarborV2Connector(HarborConnector):
         super().__init__(client, root="/api/v2.0", repositories=repositories, host=host)
         self._denied: set[str] = set()  # projects whose artifacts the account may pull and not list
         self._encode_twice = True  # see _path
+        self._proxies: set[str] = set()  # projects that cache another registry
+        self._proxies_lock = threading.Lock()
+        self._projects_known = False
 
     def check_api_login(self) -> None:
         """Raises AccessDenied where the API takes for anybody whom the token service has let in."""
@@ -52,34 +66,55 @@ class HarborV2Connector(HarborConnector):
         return any(about.get(key) for key in _LOGGED_IN_KEYS)
 
     def repositories(self) -> Iterator[str]:
-        """Yield the typed names, or those of all projects. Raises AccessDenied at the end for projects left out."""
+        """Yield the typed names, or those of all projects. Raises PartsUnreadable at the end for projects left out."""
         if self.fixed:
             yield from self.distribution.repositories()
             return
         self.ensure_proven()
-        denied: set[str] = set()
+        parts, denied = Parts(), set[str]()
         for project in self._projects():
-            try:
-                yield from self._names(f"/projects/{quote(project, safe='')}/repositories")
-            except AccessDenied:
-                denied.add(project)
+            yield from parts.read(project.name, self._names(f"/projects/{quote(project.name, safe='')}/repositories"))
+            if isinstance(parts.failed.get(project.name), AccessDenied):
+                error = parts.failed.pop(project.name)
+                if project.repositories != 0:  # of an empty one nothing is hidden
+                    denied.add(project.name)
+                    refusal = error
         if denied:
-            yield from self._visible_elsewhere(denied)
+            hidden = yield from self._visible_elsewhere(denied)
+            parts.failed |= dict.fromkeys(hidden, refusal)
         if self.api.has_login and not self._is_logged_in():
             raise self.api.refuse()  # changed meanwhile: what was listed last was anybody's view
+        parts.raise_failed(projects_denied, messages.GIVE_ROBOT_LIST_RIGHTS())
 
-    def _projects(self) -> Iterator[str]:
+    def _projects(self) -> Iterator[_Project]:
         subject = messages.LIST_OF_PROJECTS()
         for rows in self.pages("/projects", subject, sort="creation_time"):
-            yield from (require_text(row, "name", subject) for row in rows)
+            for row in rows:
+                count, upstream = row.get("repo_count"), row.get("registry_id")
+                name = require_text(row, "name", subject)
+                if isinstance(upstream, int) and upstream > 0:
+                    self._proxies.add(name)
+                yield _Project(name, count if isinstance(count, int) else None)
+
+    def _is_proxy_cache(self, project: str) -> bool:
+        """Whether a project only caches what another registry holds."""
+        with self._proxies_lock:
+            if not self._projects_known:
+                for _project in self._projects():
+                    pass
+                self._projects_known = True
+        return project in self._proxies
 
     def _names(self, path: str) -> Iterator[str]:
         subject = messages.LIST_OF_REPOSITORIES()
         for rows in self.pages(path, subject, sort="creation_time"):
             yield from (require_text(row, "name", subject) for row in rows)
 
-    def _visible_elsewhere(self, denied: set[str]) -> Iterator[str]:
-        """Yield what an account that may only pull from the projects ``denied`` is shown elsewhere (Harbor ≥ 2.3)."""
+    def _visible_elsewhere(self, denied: set[str]) -> Generator[str, None, set[str]]:
+        """Yield what an account that may only pull from the projects ``denied`` is shown elsewhere (Harbor ≥ 2.3).
+
+        Returns those of them of which it is shown nothing.
+        """
         shown = set()
         try:
             for name in self._names("/repositories"):
@@ -88,14 +123,14 @@ class HarborV2Connector(HarborConnector):
         except (AccessDenied, NotFound):
             pass
         # one that is not listed any more was deleted in between: Harbor says 403 of what is not there
-        if hidden := (denied - shown) & set(self._projects()):
-            raise projects_denied(
-                hidden,
-                messages.GIVE_ROBOT_LIST_RIGHTS(),
-            )
+        return (denied - shown) & {each.name for each in self._projects()} if denied - shown else set()
 
     def tags(self, repository: str) -> Iterator[TagRef]:
-        """Yield the tags of all artifacts that may be images; names alone where only pulling is allowed."""
+        """Yield the tags of all artifacts that may be images; names alone where only pulling is allowed.
+
+        Of a proxy cache, what its registry lists is what its upstream holds, and asking for that makes Harbor fetch it
+        (goharbor/harbor#17155): without the right to list artifacts nothing of it is listed. Raises AccessDenied then.
+        """
         self.ensure_proven()
         project, _slash, name = repository.partition("/")
         if name and project not in self._denied:
@@ -109,6 +144,10 @@ class HarborV2Connector(HarborConnector):
                 if not self.api.has_login:
                     raise
                 self._denied.add(project)
+        if project in self._denied and not self.distribution.names_tags(repository) and self._is_proxy_cache(project):
+            raise AccessDenied(
+                messages.PROXY_CACHE_NOT_LISTABLE(project=project), messages.GIVE_ROBOT_ARTIFACT_RIGHTS()
+            )
         yield from self.distribution.tags(repository)
 
     def _artifacts(self, project: str, name: str) -> Iterator[Row]:

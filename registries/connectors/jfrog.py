@@ -20,12 +20,12 @@ from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import JFROG
 from registries.connectors.distribution import DistributionConnector
 from registries.connectors.jfrog_search import ManifestFile, ManifestSearch
+from registries.connectors.parts import Parts
 from registries.oci import strict_json
 from registries.oci.client import DistributionClient
 from registries.oci.errors import (
     AccessDenied,
     AccountLocked,
-    InvalidNames,
     MalformedResponse,
     NotARegistry,
     NotFound,
@@ -206,21 +206,22 @@ class JfrogConnector:
                 package = next(
                     (each.package for each in layout.image_repositories if key in {each.key, each.name}), "docker"
                 )
-                self._registries[key] = self._open(f"{layout.root}/api/{package}/{quote(key, safe='')}", package)
+                label = "" if layout.single_key else f"{key}/"
+                self._registries[key] = self._open(f"{layout.root}/api/{package}/{quote(key, safe='')}", package, label)
             return self._registries[key]
 
-    def _open(self, path: str, package: str) -> DistributionClient:
-        registry = self._client.at_path(path)
+    def _open(self, path: str, package: str, label: str) -> DistributionClient:
+        registry = self._client.at_path(path, label=label)
         if package != "docker":
             try:
                 registry.ping()
             except (NotARegistry, NotFound):  # an Artifactory that serves all its images as Docker's
-                return self._client.at_path(path.replace(f"/api/{package}/", "/api/docker/", 1))
+                return self._client.at_path(path.replace(f"/api/{package}/", "/api/docker/", 1), label=label)
         return registry
 
     # --- listing ------------------------------------------------------------------------------------------------------
     def repositories(self) -> Iterator[str]:
-        """Yield the typed names, or all of every key. Raises AccessDenied at the end for keys left out."""
+        """Yield the typed names, or all of every key. Raises PartsUnreadable at the end for keys left out."""
         if self.fixed:
             yield from self._distribution.repositories()
             return
@@ -228,26 +229,23 @@ class JfrogConnector:
         if layout.root is None:
             yield from self._client.repositories()
             return
-        keys, denied = layout.listed_keys(), []
-        invalid: InvalidNames | None = None
+        keys, parts = layout.listed_keys(), Parts()
+        if not keys:
+            raise _keys_denied([])
         for key in keys:
-            try:
-                for image in self._images(layout, key):
-                    yield image if layout.single_key else f"{key}/{image}"
-            except InvalidNames as error:
-                invalid = error
-            except (AccessDenied, NotFound):
-                denied.append(key)
-        if denied or not keys:
-            raise _keys_denied(denied)
-        if invalid is not None:
-            raise invalid
+            prefix = "" if layout.single_key else f"{key}/"
+            yield from parts.read(key, (f"{prefix}{image}" for image in self._images(layout, key)))
+        parts.raise_failed(lambda names: messages.IMAGES_NOT_LISTABLE(keys=names), messages.GIVE_PERMISSION_OR_LIST())
+
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """Whether the typed list asks for ``tag``."""
+        return self._distribution.includes_tag(repository, tag)
 
     def _images(self, layout: _Layout, key: str) -> Iterator[str]:
         """Yield the images of one repository: its catalog, or what the search finds where that is closed."""
         try:
             yield from self._registry(layout, key).repositories()
-        except (AccessDenied, NotFound):
+        except (AccessDenied, NotFound, NotARegistry):
             images = layout.search.images(key) if layout.search else None
             if images is None and not any(each.key == key != each.name for each in layout.image_repositories):
                 raise
@@ -290,6 +288,11 @@ class JfrogConnector:
         """As :meth:`DistributionClient.blob_part`."""
         location = self._location(repository)
         return location.registry.blob_part(location.image, descriptor, start=start, length=length)
+
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """As :meth:`DistributionClient.blob_size`."""
+        location = self._location(repository)
+        return location.registry.blob_size(location.image, digest)
 
     def blob_bytes(self, repository: str, descriptor: Descriptor, *, limit: int) -> bytes:
         """As :meth:`DistributionClient.blob_bytes`."""

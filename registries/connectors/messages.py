@@ -144,6 +144,9 @@ PROJECTS_NOT_LISTABLE = MessageText(
     "The account is not allowed to list the repositories of these projects: %(projects)s.",
 )
 
+# --- parts
+PARTS_NOT_LISTED = MessageText("connector.parts-not-listed", "Not listed: {parts}. {reason}")
+
 # --- harbor_v1
 ROBOT_CANNOT_LIST = MessageText(
     "connector.robot-cannot-list", "This is a robot account. Robot accounts of Harbor 1 can pull, but not list."
@@ -174,6 +177,15 @@ GIVE_ROBOT_LIST_RIGHTS = MessageText(
     "connector.give-robot-list-rights",
     "Give the robot account the permissions “List Repository” and “List Artifact” there, or enter the "
     "repositories as a list.",
+)
+PROXY_CACHE_NOT_LISTABLE = MessageText(
+    "connector.proxy-cache-not-listable",
+    "The project {project} caches another registry, and the account may not list which images Harbor holds of it.",
+)
+GIVE_ROBOT_ARTIFACT_RIGHTS = MessageText(
+    "connector.give-robot-artifact-rights",
+    "Give the robot account “List Artifact” and “List Tag” there. Without these only its upstream could be listed, and"
+    " Harbor would fetch what is asked for.",
 )
 LIST_OF_ARTIFACTS = MessageText("connector.list-of-artifacts", "the list of artifacts")
 HARBOR_REPOSITORY_UNKNOWN = MessageText("connector.harbor-repository-unknown", "Harbor's API has no such repository.")
@@ -350,3 +362,63 @@ ENTER_UIN_AND_PASSWORD = MessageText(
     "Edit the registry: enter the account ID (UIN) and the password that was set when it was opened.",
 )
 API_RESPONSE = MessageText("connector.answer-of-api", "response of the API")
+
+# --- what an account lacks that is shown nothing (connectors.list_rights)
+NOTHING_VISIBLE = MessageText("connector.nothing-visible", "The registry shows no repository to this account.")
+NOTHING_VISIBLE_TO_ANYBODY = MessageText(
+    "connector.nothing-visible-to-anybody", "The registry shows no repository without a sign-in."
+)
+LIST_RIGHTS = MessageText(
+    "connector.list-rights",
+    "If the registry holds any, give the account the right to read the catalog and its repositories (zot: the action"
+    " “read” in accessControl; scope maps: content/read and metadata/read), or enter the repositories as a fixed list.",
+)
+LIST_RIGHTS_HARBOR = MessageText(
+    "connector.list-rights-harbor",
+    "If Harbor holds any, give the robot account “List Repository”, “List Artifact” and “List Tag” in the projects, or"
+    " make the user a member of them.",
+)
+LIST_RIGHTS_QUAY = MessageText(
+    "connector.list-rights-quay",
+    "If Quay holds any, give the robot account the permission Read on the repositories, or the token the scope"
+    " repo:read of a user who may see them.",
+)
+LIST_RIGHTS_JFROG = MessageText(
+    "connector.list-rights-jfrog",
+    "If Artifactory holds any, give the account the permission Read on the repositories that hold the images.",
+)
+LIST_RIGHTS_AWS = MessageText(
+    "connector.list-rights-aws",
+    "If ECR holds any, check the account and region of the address, and allow ecr:DescribeRepositories on all of its"
+    " repositories.",
+)
+LIST_RIGHTS_TENCENT = MessageText(
+    "connector.list-rights-tencent",
+    "If it holds any, check the region, and allow the key tcr:Describe* on all of its repositories.",
+)
+
+# --- vendors
+PACKAGES_NOT_LISTABLE = MessageText(
+    "connector.packages-not-listable", "The account may not list the repositories of: %(owners)s."
+)
+AUTHORIZE_TOKEN = MessageText(
+    "connector.authorize-token", "Give the token the right to read there, and authorize it for the organization."
+)
+LIST_OF_PACKAGES = MessageText("connector.list-of-packages", "the list of packages")
+LIST_OF_NAMESPACES = MessageText("connector.list-of-namespaces", "the list of namespaces")
+MAKE_REPORTER = MessageText(
+    "connector.make-reporter", "Give the account the role Reporter or more in these projects, or type the repositories."
+)
+HUB_SIGN_IN = MessageText("connector.hub-sign-in", "a sign-in")
+HUB_GAVE_NO_TOKEN = MessageText("connector.hub-gave-no-token", "Docker Hub's API took the sign-in and gave no token.")
+HUB_NEEDS_SIGN_IN = MessageText("connector.hub-needs-sign-in", "Docker Hub lists nothing without a sign-in.")
+TYPE_HUB_REPOSITORIES = MessageText(
+    "connector.type-hub-repositories", "Enter a user and an access token, or the repositories as a fixed list."
+)
+GITLAB_API_REFUSES = MessageText(
+    "connector.gitlab-api-refuses", "GitLab's registry takes these credentials, and its API does not."
+)
+USE_TOKEN_WITH_API = MessageText(
+    "connector.use-token-with-api",
+    "Use an access token with read_api and read_registry. With a deploy token, enter the repositories as a fixed list.",
+)

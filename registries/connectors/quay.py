@@ -17,6 +17,7 @@ from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import QUAY
 from registries.connectors.distribution import DistributionConnector
+from registries.connectors.parts import Parts
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, MalformedResponse, NotARegistry
 from registries.oci.references import Digest
@@ -84,7 +85,10 @@ class QuayConnector:
         return tuple(dict.fromkeys(names))
 
     def repositories(self) -> Iterator[str]:
-        """Yield the typed names, those in all namespaces of the token's user, or the catalog of another login."""
+        """Yield the typed names, those in all namespaces of the token's user, or the catalog of another login.
+
+        Raises PartsUnreadable at the end for namespaces left out.
+        """
         if self.fixed:
             yield from self._distribution.repositories()
             return
@@ -97,10 +101,16 @@ class QuayConnector:
         if self._namespaces is None:
             yield from self._client.repositories()
             return
+        parts = Parts()
         for namespace in self._namespaces:
-            yield from self._names(namespace)
+            yield from parts.read(namespace, self._names(namespace))
         if self._own_namespaces() is None:
             raise self._api.refuse()  # revoked meanwhile: what was listed last was anybody's view
+        parts.raise_failed(lambda names: messages.TOKEN_MAY_NOT_READ(what=names), messages.NEEDS_SCOPE())
+
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """Whether the typed list asks for ``tag``."""
+        return self._distribution.includes_tag(repository, tag)
 
     def _names(self, namespace: str) -> Iterator[str]:
         subject = messages.LIST_OF_REPOSITORIES()

@@ -41,6 +41,10 @@ class CcrConnector:
         if self._can_pull:
             self._client.ping()
 
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """All are wanted: there is no typed list."""
+        return True
+
     def repositories(self) -> Iterator[str]:
         """Yield the account's repositories, or those of the one namespace."""
         fuzzy = {"RepoName": f"{self._namespace}/"} if self._namespace else {}

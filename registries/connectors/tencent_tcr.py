@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from console.i18n.message_codes import NOTHING
 from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import TCR
 from registries.connectors.logins import IssuedLoginProvider
+from registries.connectors.parts import Parts
 from registries.connectors.tencent_api import DEFAULT_REGION, TencentApi
 from registries.connectors.tencent_errors import not_running
 from registries.connectors.tencent_lists import (
@@ -24,7 +26,7 @@ from registries.connectors.tencent_lists import (
 )
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
-from registries.oci.errors import AccessDenied, InvalidNames, MalformedResponse, NotFound, TimedOut, Unreachable
+from registries.oci.errors import AccessDenied, MalformedResponse, NotFound, TimedOut, Unreachable
 from registries.oci.strict_json import text
 
 TOKEN_SECONDS = 60 * 60  # by the documentation of CreateInstanceToken
@@ -125,9 +127,13 @@ class TcrConnector:
         except (Unreachable, AccessDenied) as error:
             raise self._blocked_error(error) from error
 
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """All are wanted: there is no typed list."""
+        return True
+
     def repositories(self) -> Iterator[str]:
-        """Yield the repositories of all namespaces; raise InvalidNames at the end where some of these are closed."""
-        instance, closed = self._instance(), []
+        """Yield the repositories of all namespaces. Raises PartsUnreadable at the end for namespaces left out."""
+        instance, parts = self._instance(), Parts()
         where: dict[str, Any] = {"region": instance.region, "RegistryId": instance.id}
         for namespace in iter_numbered_pages(
             self._api, "DescribeNamespaces", "NamespaceList", name="Name", All=True, **where
@@ -142,19 +148,12 @@ class TcrConnector:
                 SortBy="-name",
                 **where,
             )
-            try:
-                for row in listed:
-                    repository = str(row["Name"])
-                    yield repository if repository.startswith(f"{name}/") else f"{name}/{repository}"
-            except NotFound:
-                continue  # deleted since it was listed
-            except AccessDenied as error:
-                closed.append((name, error))
-        if closed:
-            raise InvalidNames(
-                messages.NAMESPACES_NOT_LISTABLE(names=", ".join(name for name, _error in closed[:10])),
-                closed[0][1].remedy,
-            )
+            yield from parts.read(name, (_full_name(name, str(row["Name"])) for row in listed))
+            if isinstance(parts.failed.get(name), NotFound):
+                del parts.failed[name]  # deleted since it was listed
+        first = next(iter(parts.failed.values()), None)
+        remedy = first.remedy if first else NOTHING
+        parts.raise_failed(lambda names: messages.NAMESPACES_NOT_LISTABLE(names=names), remedy)
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags of ``repository`` that may be images; none where it is gone."""
@@ -206,6 +205,10 @@ class TcrConnector:
         if isinstance(error, AccessDenied):
             return AccessDenied(reason, remedy)
         return (TimedOut if isinstance(error, TimedOut) else Unreachable)(reason, remedy, host=error.host)
+
+
+def _full_name(namespace: str, repository: str) -> str:
+    return repository if repository.startswith(f"{namespace}/") else f"{namespace}/{repository}"
 
 
 class TcrLoginProvider(IssuedLoginProvider):

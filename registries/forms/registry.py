@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -17,6 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from console.i18n.message_codes import sentences
 from console.i18n.messages import translate_message
 from registries import addresses, vendor_addresses
+from registries.chosen import MAX_PATTERNS
 from registries.connectors import DECLARATIONS
 from registries.connectors.base import Declaration
 from registries.connectors.distribution import parse_repository_list
@@ -74,6 +77,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = (
             *("name", "type", "version", "network", "region", "address", "username", "pull_username"),
             *("token_service", "role", "endpoint", "limit", "verify_tls", "ca_bundle", "repositories"),
+            *("repository_patterns", "tag_patterns", "newest_tags", "tag_days"),
         )
         widgets = {
             "name": forms.TextInput(attrs={"autocomplete": "off"}),
@@ -85,6 +89,8 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             "endpoint": forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
             "ca_bundle": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
             "repositories": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+            "repository_patterns": forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+            "tag_patterns": forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
         }
         help_texts = {
             "name": gettext_lazy("Name shown in this console. Must be unique; case is ignored."),
@@ -93,6 +99,14 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
                 "Host that issues the registry's tokens, if it is not the registry itself. It also receives the "
                 "password. The connection test shows it."
             ),
+            "repository_patterns": gettext_lazy(
+                "One pattern per line with * and ?, such as team/*; with ! in front it excludes, such as !*/cache."
+            ),
+            "tag_patterns": gettext_lazy("The same for tags, such as v* or !*-dev."),
+            "newest_tags": gettext_lazy(
+                "Of each repository, by push time, or by the numbers in the names if the registry does not tell it."
+            ),
+            "tag_days": gettext_lazy("Days since the push. Tags whose push time is not told are kept."),
             "ca_bundle": gettext_lazy("In PEM format, for a registry with certificates of your own authority."),
         }
         error_messages = {"name": {"required": gettext_lazy("Give it a name.")}}
@@ -180,7 +194,12 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         return _single_line(self.cleaned_data["pull_username"])
 
     def clean_password(self) -> str:
-        return _single_line(self.cleaned_data["password"])
+        """Return the password; the JSON key of a service account in one line."""
+        typed = str(self.cleaned_data["password"])
+        if typed.lstrip().startswith("{"):
+            with contextlib.suppress(ValueError, RecursionError):  # a password may begin so
+                typed = json.dumps(json.loads(typed))
+        return _single_line(typed)
 
     def clean_pull_password(self) -> str:
         return _single_line(self.cleaned_data["pull_password"])
@@ -203,6 +222,18 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
                 _("No certificate can be read. Each begins with -----BEGIN CERTIFICATE-----.")
             ) from error
         return text
+
+    def clean_repository_patterns(self) -> str:
+        return _patterns(self.cleaned_data["repository_patterns"])
+
+    def clean_tag_patterns(self) -> str:
+        return _patterns(self.cleaned_data["tag_patterns"])
+
+    def clean_newest_tags(self) -> int | None:
+        return _positive(self.cleaned_data["newest_tags"])
+
+    def clean_tag_days(self) -> int | None:
+        return _positive(self.cleaned_data["tag_days"])
 
     # --- all fields together ---------------------------------------------------------------------------------------
     def clean(self) -> dict[str, Any]:
@@ -237,7 +268,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             return
         region_from_address = vendor_addresses.region_of(cleaned["address"], type=kind)
         chosen = cleaned.get("region", "")
-        if kind == Registry.Type.AWS and region_from_address and chosen and region_from_address != chosen:
+        if region_from_address and chosen and region_from_address != chosen:
             self.add_error("region", _("The address is in %(region)s.") % {"region": region_from_address})
         elif kind == Registry.Type.AWS and not region_from_address and not chosen and "region" not in self.errors:
             self.add_error("region", _("The address does not contain a region. Choose one."))
@@ -314,6 +345,21 @@ def _address(typed: str) -> str:
         )
     except addresses.AddressError as error:
         raise forms.ValidationError(str(error)) from error
+
+
+def _patterns(typed: str) -> str:
+    lines = dict.fromkeys(line.strip() for line in typed.splitlines())
+    if len(lines) > MAX_PATTERNS:
+        raise forms.ValidationError(_("At most %(n)d patterns are allowed here.") % {"n": MAX_PATTERNS})
+    if any(len(line) > 300 or not line.isprintable() or " " in line or line == "!" for line in lines):
+        raise forms.ValidationError(_("A pattern has at most 300 characters and no spaces."))
+    return "\n".join(line for line in lines if line)
+
+
+def _positive(number: int | None) -> int | None:
+    if number == 0:
+        raise forms.ValidationError(_("Enter 1 or more, or nothing for all."))
+    return number
 
 
 def _single_line(text: str) -> str:

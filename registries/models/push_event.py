@@ -30,6 +30,8 @@ class PushAddress(models.Model):
     scans = models.BooleanField(_("Scan what is pushed"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     received_at = models.DateTimeField(null=True, blank=True, editable=False)  # last event with the right secret
+    # Last event with the right secret and of a form that is not known: nothing follows from it.
+    not_understood_at = models.DateTimeField(null=True, blank=True, editable=False)
     refused_at = models.DateTimeField(null=True, blank=True, editable=False)  # last one with a wrong one
 
     objects = ScopedManager["PushAddress"]()

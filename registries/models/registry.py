@@ -47,6 +47,14 @@ class Registry(models.Model):
         AWS = "aws", "AWS"
         TCR = "tcr", "TCR"
         CCR = "ccr", "CCR"
+        DOCKER_HUB = "dockerhub", "Docker Hub"
+        GITHUB = "ghcr", "GitHub (ghcr.io)"
+        GITLAB = "gitlab", "GitLab"
+        AZURE = "acr", "Azure ACR"
+        GOOGLE = "gar", "Google Artifact Registry"
+        NEXUS = "nexus", "Nexus"
+        GITEA = "gitea", "Gitea / Forgejo"
+        ZOT = "zot", "zot"
         OCI = "oci", "OCI"
 
     class Version(models.TextChoices):
@@ -83,6 +91,11 @@ class Registry(models.Model):
     verify_tls = models.BooleanField(_("Validate remote certificates"), default=True)
     ca_bundle = models.TextField(_("Certificate bundle"), blank=True)  # PEM, used in addition to the public ones
     repositories = models.TextField(_("Repositories"), blank=True)  # fixed list, one a line; empty: ask the catalog
+    # Which repositories and tags are wanted at all: see registries.chosen. "" and None: all.
+    repository_patterns = models.TextField(_("Choice of repositories"), blank=True)
+    tag_patterns = models.TextField(_("Choice of tags"), blank=True)
+    newest_tags = models.PositiveIntegerField(_("Newest tags"), null=True, blank=True)  # of each repository
+    tag_days = models.PositiveIntegerField(_("Tags younger than"), null=True, blank=True)  # days since the push
     nightly_on = models.DateField(null=True, blank=True, editable=False)  # local date of the last nightly sync
     slow_until = models.DateTimeField(null=True, blank=True, editable=False)  # it did not answer a while ago
     deleting_at = models.DateTimeField(null=True, blank=True, editable=False)  # set: it is being removed
@@ -146,6 +159,11 @@ class Registry(models.Model):
     def has_password(self) -> bool:
         """Whether a password is stored."""
         return bool(self.password_token)
+
+    @property
+    def has_login(self) -> bool:
+        """Whether somebody signs in: a user name, a token or both are stored."""
+        return bool(self.username or self.password_token)
 
     def set_password(self, password: str) -> None:
         """Encrypt ``password`` into this row (unsaved); empty text removes it."""

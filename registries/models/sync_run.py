@@ -36,11 +36,14 @@ class SyncRun(Job):
     )
     # Let go of repositories that are not listed any more, although the registry does not say that they are gone.
     forget_unlisted = models.BooleanField(default=False)
+    # A person has confirmed that the tags which the registry does not list any more are gone.
+    confirm_missing = models.BooleanField(default=False)
     repositories = models.PositiveIntegerField(default=0)
     tags = models.PositiveIntegerField(default=0)  # image tags seen
     tags_new = models.PositiveIntegerField(default=0)
     tags_changed = models.PositiveIntegerField(default=0)
     tags_gone = models.PositiveIntegerField(default=0)
+    tags_missing = models.PositiveIntegerField(default=0)  # not listed any more, and kept until that is confirmed
     not_images = models.PositiveIntegerField(default=0)  # charts, signatures and so on, left out
     errors = models.PositiveIntegerField(default=0)  # tags and repositories that could not be read
     complete = models.BooleanField(default=False)  # the whole listing ended without an error

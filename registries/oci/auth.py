@@ -391,6 +391,12 @@ class RegistryAuthenticator:
             return ""
         return self._basic() if scheme == "basic" else f"Bearer {self._endpoint.password}"
 
+    def api_credentials(self) -> tuple[str, str]:
+        """User name and password, for the sign-in of a vendor's own API. Raises an earlier refusal."""
+        if self._refusals:
+            raise self._refusals[0]
+        return self._endpoint.username, self._endpoint.password
+
     def _rejected(self) -> RegistryError:
         if self._logins is None:
             return self.refuse()

@@ -55,8 +55,12 @@ def classify(parsed: Manifest, *, tag: str = "") -> Verdict:
 
 
 def index_images(index: Index) -> tuple[Descriptor, ...]:
-    """The children that are images or indexes themselves: no attestations, no artifacts, no bare layers."""
-    return tuple(child for child in index.manifests if _may_be_image(child))
+    """The children that are images or indexes themselves: no attestations, no artifacts, no bare layers.
+
+    A platform that is unknown marks an attestation (BuildKit), unless the index holds nothing else.
+    """
+    may_be = [child for child in index.manifests if _may_be_image(child)]
+    return tuple(child for child in may_be if not _is_unknown(child.platform)) or tuple(may_be)
 
 
 def choose_platform(index: Index, requested: Platform = LINUX_AMD64) -> Descriptor | None:
@@ -74,11 +78,13 @@ def choose_platform(index: Index, requested: Platform = LINUX_AMD64) -> Descript
 
 
 def _may_be_image(child: Descriptor) -> bool:
-    platform = child.platform
-    unknown = platform is not None and platform.os == platform.architecture == "unknown"
     manifest = child.media_type in media_types.MANIFESTS | media_types.INDEXES | media_types.SCHEMA1S | {""}
     foreign = child.artifact_type and child.artifact_type not in media_types.IMAGE_CONFIGS
-    return manifest and not unknown and not foreign and _ATTESTATION not in child.annotations
+    return manifest and not foreign and _ATTESTATION not in child.annotations
+
+
+def _is_unknown(platform: Platform | None) -> bool:
+    return platform is not None and platform.os == platform.architecture == "unknown"
 
 
 def _match_level(platform: Platform | None, requested: Platform) -> int:

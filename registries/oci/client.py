@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, BinaryIO
-from urllib.parse import urlencode
 
-from console.i18n.message_codes import Message
+from console.i18n.message_codes import Message, sentences
 from registries.oci import media_types, messages, strict_json
 from registries.oci.auth import LoginProvider, RegistryAuthenticator
 from registries.oci.blobs import CONTENT_RANGE, BlobReader
@@ -20,8 +19,8 @@ from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
     AccessDenied,
     DigestMismatch,
-    InvalidNames,
     MalformedResponse,
+    NotARegistry,
     NotFound,
     RegistryError,
     TooLarge,
@@ -29,7 +28,8 @@ from registries.oci.errors import (
 from registries.oci.headers import next_query
 from registries.oci.login_guard import LoginGuard, NoGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
-from registries.oci.references import Digest, is_repository, is_tag, reference_path, repository_path
+from registries.oci.name_lists import REPOSITORY_GONE_CODES, NameList, PagingHabits, read_page
+from registries.oci.references import Digest, reference_path, repository_path
 from registries.oci.responses import (
     ContentKind,
     RegistryResponse,
@@ -44,13 +44,9 @@ from registries.oci.vendor_api import JsonApi, Scheme
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # what registries must take (distribution-spec, "Pushing Manifests")
 MAX_SCHEMA1_BYTES = 8 * 1024 * 1024
 MAX_PAGE_BYTES = 16 * 1024 * 1024
-PAGE_SIZE = 1000
-MAX_PAGE_NAMES = 200_000  # of a registry that gives them all at once, whatever it is asked for
-MIN_PAGE_SIZE = 5
 CATALOG_SECONDS = 120.0  # a large catalog on object storage takes its time
-MAX_NAMES = 10_000_000
-MAX_EMPTY_PAGES = 1000
-_REPOSITORY_GONE_CODES = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the specification's word, and Harbor's
+# What registries and proxies before them say to a HEAD that they do not allow or stumble over: a GET may do.
+_HEAD_REFUSED = frozenset({400, 403, 404, 405, 500, 501})
 
 
 class DistributionClient(AbstractContextManager["DistributionClient"]):
@@ -67,6 +63,8 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         self._guard: LoginGuard = guard or NoGuard()
         self._other_transports: dict[Endpoint, Transport] = {}
         self._lock = threading.Lock()
+        self._habits = {"tags": PagingHabits(), "repositories": PagingHabits()}
+        self._label = ""  # what stands before the names of repositories in messages
         self._endpoint_resolver: Callable[[Endpoint], Endpoint] | None = None
         self._open(endpoint, check)
 
@@ -116,9 +114,17 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
         return JsonApi(self._transport, self._auth, base=f"{self._endpoint.base}{root}", scheme=scheme)
 
-    def at_path(self, path: str) -> DistributionClient:
-        """Return the registry at ``path`` (encoded) of this server. It has this one's credentials and connections."""
+    def api_at(self, endpoint: Endpoint, *, scheme: Scheme) -> JsonApi:
+        """Return the vendor's own API at another server; it is sent this registry's credentials as ``scheme`` says."""
+        return JsonApi(self.transport_to(endpoint), self._auth, base=endpoint.base, scheme=scheme)
+
+    def at_path(self, path: str, *, label: str = "") -> DistributionClient:
+        """Return the registry at ``path`` (encoded) of this server. It has this one's credentials and connections.
+
+        Its messages write ``label`` before the names of repositories, where people know them by longer ones.
+        """
         other = copy.copy(self)
+        other._label, other._habits = label, {"tags": PagingHabits(), "repositories": PagingHabits()}
         base = f"{self._endpoint.base}{path}"
         other._base, other._auth, other._other_transports = f"{base}/v2/", self._auth.at_path(base), {}
         return other
@@ -139,7 +145,10 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def repositories(self) -> Iterator[str]:
         """Yield the names of the catalog, page by page. Many registries keep theirs closed: AccessDenied, NotFound."""
         try:
-            yield from self._names("_catalog", "repositories", "registry:catalog:*", head_seconds=CATALOG_SECONDS)
+            scope, subject = "registry:catalog:*", messages.CATALOG()
+            yield from self._names("_catalog", "repositories", scope, subject, head_seconds=CATALOG_SECONDS)
+        except NotARegistry as error:
+            raise NotARegistry(error.reason, sentences(error.remedy, _FIXED_LIST_REMEDY)) from None
         except NotFound:
             raise NotFound(messages.NO_CATALOG(), _FIXED_LIST_REMEDY) from None
         except AccessDenied as denied:
@@ -148,7 +157,24 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def tags(self, repository: str) -> Iterator[str]:
         """Yield the tags of a repository; none for one that is gone (the registry says NAME_UNKNOWN)."""
         name = self._name(repository)
-        yield from self._names(f"{repository_path(name)}/tags/list", "tags", _pull_scope(name))
+        path, subject = f"{repository_path(name)}/tags/list", f"{self._label}{repository}"
+        yield from self._names(path, "tags", _pull_scope(name), subject)
+
+    def tags_document(self, repository: str) -> tuple[dict[str, Any], bool]:
+        """Return the first page of the list of tags as it is, for vendors that say more in it than names, and whether
+        there are more pages.
+
+        An empty object for a repository that is gone.
+        """
+        name = self._name(repository)
+        response = self._get(f"{repository_path(name)}/tags/list", scope=_pull_scope(name), limit=MAX_PAGE_BYTES)
+        if response.status == 404 and response.error_code() in REPOSITORY_GONE_CODES:
+            return {}, False
+        if response.status != 200:
+            raise self._failure(response, "repository", f"{self._label}{repository}")
+        read_page(response, "tags")
+        more = next_query(response.headers.get("Link", "")) is not None
+        return strict_json.load_object(response.content, messages.LIST()), more
 
     def head_manifest(self, repository: str, reference: str | Digest) -> ManifestHead:
         """Return digest and type of a manifest by HEAD, which counts as no pull; by GET where the server needs that."""
@@ -160,8 +186,8 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 size = int(length) if length.isdecimal() and len(length) < 20 else None
                 if ":" not in str(reference) or str(reference) == str(digest):
                     return ManifestHead(digest, media_types.bare(response.headers.get("Content-Type")), size)
-        elif response.status not in {400, 404, 405, 501}:
-            raise self._failure(response, "manifest", f"{repository}:{reference}")
+        elif response.status not in _HEAD_REFUSED:
+            raise self._failure(response, "manifest", f"{self._label}{repository}:{reference}")
         raw = self.manifest(repository, reference)
         return ManifestHead(raw.digest, raw.media_type, len(raw.content))
 
@@ -186,7 +212,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             response = self._get(path, scope=_pull_scope(name), headers={"Range": f"bytes={start}-"} if start else {})
             if response.status in {200, 206, 416}:
                 return response
-            raise self._failure(response, "blob", messages.BLOB_OF(digest=descriptor.digest, repository=repository))
+            raise self._failure(response, "blob", self._blob_of(repository, descriptor))
 
         return io.BufferedReader(BlobReader(descriptor, fetch), 256 * 1024)
 
@@ -199,7 +225,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             if response.status in {200, 416}:
                 return None  # it ignores Range, or holds a shorter blob
             if response.status != 206:
-                raise self._failure(response, "blob", messages.BLOB_OF(digest=descriptor.digest, repository=repository))
+                raise self._failure(response, "blob", self._blob_of(repository, descriptor))
             found = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             part = b""
             while len(part) <= length and (more := response.read(length + 1 - len(part))):
@@ -207,6 +233,13 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             return part if found and int(found[1]) == start and len(part) == length else None
         finally:
             response.close()
+
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """Return how many bytes a blob has by HEAD, for what names none; None where that is not told."""
+        name = self._name(repository)
+        response = self._get(f"{repository_path(name)}/blobs/{digest}", scope=_pull_scope(name), method="HEAD")
+        length = response.headers.get("Content-Length", "")
+        return int(length) if response.status == 200 and length.isdecimal() and len(length) < 15 else None
 
     def blob_bytes(self, repository: str, descriptor: Descriptor, *, limit: int) -> bytes:
         """Return a small blob whole and verified. One that does not fit its digest is asked for once more."""
@@ -223,7 +256,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def _manifest_once(self, repository: str, reference: str | Digest) -> RawManifest:
         response = self._manifest_answer("GET", repository, reference)
         if response.status != 200:
-            raise self._failure(response, "manifest", f"{repository}:{reference}")
+            raise self._failure(response, "manifest", f"{self._label}{repository}:{reference}")
         declared = media_types.bare(response.headers.get("Content-Type"))
         if response.is_web_page:
             raise not_a_registry(response)
@@ -238,44 +271,18 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         headers = {"Accept": media_types.ACCEPT_MANIFESTS}
         return self._get(path, scope=_pull_scope(name), headers=headers, limit=MAX_SCHEMA1_BYTES, method=method)
 
-    def _names(self, path: str, key: str, scope: str, *, head_seconds: float | None = None) -> Iterator[str]:
-        """Yield the names of all pages. The Link tells what is next; without one, a full page is asked past its end."""
-        is_valid = is_tag if key == "tags" else is_repository
-        size, total, empty, invalid = PAGE_SIZE, 0, 0, 0
-        query, requested, before = urlencode({"n": size}), set[str](), list[str]()
-        while True:
-            requested.add(query)
-            response = self._get(f"{path}?{query}", scope=scope, limit=MAX_PAGE_BYTES, head_seconds=head_seconds)
-            if response.status in {400, 422} and len(requested) <= 10 and not total and size > MIN_PAGE_SIZE:
-                size //= 2
-                query = urlencode({"n": size})
-                continue
-            if response.status == 404 and key == "tags" and response.error_code() in _REPOSITORY_GONE_CODES:
-                return
-            if response.status != 200:
-                raise self._failure(response, "repository", path.removesuffix("/tags/list"))
-            names = _page(response, key)
-            if names == before and names:
-                break  # the server ignores where to go on
-            yield from (name for name in names if is_valid(name))
-            invalid += sum(not is_valid(name) for name in names)
-            total, empty, before = total + len(names), 0 if names else empty + 1, names
-            following = next_query(response.headers.get("Link", ""))
-            if following is None and len(names) == size:
-                following = urlencode({"n": size, "last": names[-1]})
-            if following is None or following == query:
-                break
-            if not following or following in requested or total > MAX_NAMES or empty > MAX_EMPTY_PAGES:
-                raise MalformedResponse(
-                    messages.LIST_WITHOUT_END(),
-                    messages.ENTER_LIST_AND_REPORT(),
-                )
-            query = following
-        if invalid:
-            raise InvalidNames(
-                messages.NAMES_UNFIT(unfit=invalid),
-                messages.RENAME_REPOSITORIES_OR_TAGS(),
-            )
+    def _names(
+        self, path: str, key: str, scope: str, subject: str, *, head_seconds: float | None = None
+    ) -> Iterator[str]:
+        """Yield the names of all pages; ``subject`` is what the list is of, for messages."""
+
+        def get(query: str) -> RegistryResponse:
+            return self._get(f"{path}?{query}", scope=scope, limit=MAX_PAGE_BYTES, head_seconds=head_seconds)
+
+        def fail(response: RegistryResponse) -> RegistryError:
+            return self._failure(response, "repository", subject)
+
+        yield from NameList(key, self._habits[key], get=get, fail=fail).names()
 
     def _get(
         self,
@@ -322,23 +329,11 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             error.remedy = Message(self._auth.remedy) or error.remedy
         return error
 
+    def _blob_of(self, repository: str, descriptor: Descriptor) -> Message:
+        return messages.BLOB_OF(digest=descriptor.digest, repository=f"{self._label}{repository}")
+
     def _name(self, repository: str) -> str:
         return f"library/{repository}" if self._endpoint.is_docker_hub and "/" not in repository else repository
-
-
-def _page(response: RegistryResponse, key: str) -> list[str]:
-    if response.is_web_page:
-        raise not_a_registry(response)
-    if response.content.count(b",") > MAX_PAGE_NAMES:  # in memory they would take many times the space of the answer
-        raise TooLarge(
-            messages.TOO_MANY_NAMES(page_names=MAX_PAGE_NAMES),
-            messages.CHECK_RESPONDING_SERVER(),
-        )
-    body: Any = strict_json.load(response.content, messages.LIST())
-    names = (body or {}).get(key) or [] if isinstance(body, (dict, type(None))) else None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise MalformedResponse(messages.NO_NAME_IN_LIST(), messages.CHECK_TYPE())
-    return names
 
 
 def _digest(reference: str | Digest, response: RegistryResponse, media_type: str) -> Digest:

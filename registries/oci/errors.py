@@ -143,6 +143,14 @@ class InvalidNames(MalformedResponse):
     """A list held names that no request can hold. Raised at its end: all other names were given."""
 
 
+class PartsUnreadable(RegistryError):
+    """``parts`` of a list (projects, namespaces, …) could not be read. Raised at its end: all others were given."""
+
+    def __init__(self, reason: Message, remedy: Message, *, parts: tuple[str, ...]) -> None:
+        super().__init__(reason, remedy)
+        self.parts = parts
+
+
 class ListingTooLong(MalformedResponse):
     """A list of tags or repositories goes on beyond what is read of one. What was given till then is right."""
 

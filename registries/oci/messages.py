@@ -110,6 +110,10 @@ FIND_WHO_PUSHED = MessageText(
 LIST_WITHOUT_END = MessageText(
     "registry.list-without-end", "The registry's list does not end: it refers to a page that was already read."
 )
+LIST_CUT_OFF = MessageText(
+    "registry.list-cut-off",
+    "The registry gives the first {count} names of its list again and again, and does not say what comes after them.",
+)
 ENTER_LIST_AND_REPORT = MessageText(
     "registry.enter-list-and-report",
     "Enter the repositories as a fixed list, and report this to the vendor of the registry.",
@@ -420,6 +424,7 @@ WRITE_AS_REFERENCE = MessageText("registry.write-as-reference", "Write it as nam
 MANIFEST = MessageText("registry.manifest", "manifest")
 LIST = MessageText("registry.list", "list")
 RESPONSE = MessageText("registry.answer", "response")
+CATALOG = MessageText("registry.catalog", "the catalog")
 ERROR_BODY = MessageText("registry.error-body", "error")
 CONFIG = MessageText("registry.config", "image's config")
 TOKEN_RESPONSE = MessageText("registry.token-answer", "response of the token service")

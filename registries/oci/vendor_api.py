@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -89,6 +90,7 @@ class JsonApi:
 
     def __init__(self, transport: Transport, auth: RegistryAuthenticator, *, base: str, scheme: Scheme) -> None:
         self._transport, self._auth, self._base, self._scheme = transport, auth, base, scheme
+        self._token = ""
 
     @property
     def has_login(self) -> bool:
@@ -121,6 +123,17 @@ class JsonApi:
         """POST a query; as :meth:`get`, retried like it: only for what changes nothing on the other side."""
         return self._call("POST", path, None, headers, head_seconds, content)
 
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """User name and password, for vendors that want them in the body of a sign-in. Raises an earlier refusal."""
+        return self._auth.api_credentials()
+
+    def with_token(self, token: str) -> JsonApi:
+        """Return this API as who has signed in by ``token``, which is sent in place of the credentials."""
+        other = copy.copy(self)
+        other._token = token
+        return other
+
     def refuse(self) -> CredentialsRefused:
         """Remember, for the registry's own sign-in too, that the credentials are wrong; return the error to raise."""
         return self._auth.refuse()
@@ -138,12 +151,12 @@ class JsonApi:
         head_seconds: float | None,
         content: bytes | None,
     ) -> ApiResponse:
-        authorization = self._auth.api_authorization(self._scheme)
+        authorization = self._auth.api_authorization(self._scheme) if not self._token else f"Bearer {self._token}"
         sent = {"Accept": "application/json", **(headers or {})}
         if authorization:
             sent["Authorization"] = authorization
         url = self._base + path + (f"?{urlencode(params)}" if params else "")
-        with self._auth.sending(login=bool(authorization)):
+        with self._auth.sending(login=bool(authorization) and not self._token):
             response = self._transport.fetch(
                 method, url, headers=sent, limit=MAX_RESPONSE_BYTES, head_seconds=head_seconds, content=content
             )

@@ -36,6 +36,7 @@ def start_sync(
     requested_by: User | HttpRequest | None = None,
     trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
     forget_unlisted: bool = False,
+    confirm_missing: bool = False,
 ) -> StartedSyncs:
     """Queue one sync for each registry that has none queued or running; the database itself holds it to one.
 
@@ -55,9 +56,11 @@ def start_sync(
                     trigger=trigger,
                     priority=LANE_BY_TRIGGER[trigger],
                     forget_unlisted=forget_unlisted,
+                    confirm_missing=confirm_missing,
                 )
                 enqueue(run)
-                trail.record(requested_by, "sync.start", registry, {"by": trigger.value})
+                detail = {"by": trigger.value} | ({"missing": "confirmed"} if confirm_missing else {})
+                trail.record(requested_by, "sync.start", registry, detail)
         except IntegrityError:  # syncrun_one_at_a_time
             already_active.append(registry)
         else:

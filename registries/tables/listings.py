@@ -28,7 +28,8 @@ _image_counts = (
 IMAGE_COUNT = Coalesce(Subquery(_image_counts, output_field=IntegerField()), 0)
 _RUN_FIELDS = (
     *("state", "stage", "progress_done", "progress_total", "started_at", "ended_at", "cancel_requested_at"),
-    *("reason", "remedy", "repositories", "tags", "tags_new", "tags_gone", "errors", "complete", "registry_id"),
+    *("reason", "remedy", "repositories", "tags", "tags_new", "tags_gone", "tags_missing"),
+    *("errors", "complete", "registry_id"),
 )
 
 
@@ -350,6 +351,7 @@ SYNCS = Listing[SyncRun](
         _number("tags_new", gettext_lazy("New"), slot="fact"),
         _number("tags_changed", gettext_lazy("Changed")),
         _number("tags_gone", gettext_lazy("Removed"), slot="fact"),
+        _number("tags_missing", gettext_lazy("Missing"), default=False),
         _number("not_images", gettext_lazy("Not images"), default=False),
         _number("errors", gettext_lazy("Unreadable"), default=False),
         Column(

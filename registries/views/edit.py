@@ -20,6 +20,7 @@ from console.db.primary_keys import parse_key
 from console.listing.listing import SelectionError
 from registries.forms.registry import SECRET_FIELDS, DeleteForm, RegistryForm, name_is_taken, typed_values
 from registries.models import Registry, SyncRun
+from registries.pull_limit import limit_changed
 from registries.request_removal import request_removal
 from registries.sync_requests.start import start_sync
 from registries.tables.listings import REGISTRIES
@@ -27,6 +28,7 @@ from registries.tables.listings import REGISTRIES
 AUDITED_FIELDS = (  # of a registry that the audit trail keeps
     *("name", "type", "version", "network", "region", "address", "username", "pull_username", "role", "endpoint"),
     *("token_service", "limit", "verify_tls", "repositories"),
+    *("repository_patterns", "tag_patterns", "newest_tags", "tag_days"),
 )
 
 
@@ -59,6 +61,8 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
         return render_form(request, form, title=before, status=422)
     changed = {name: "changed" for name in (*SECRET_FIELDS, "ca_bundle") if name in form.changed_data and name in was}
     trail.record(request, action, saved, before=was, after=audited_facts(saved) | changed)
+    if "limit" in form.changed_data:
+        limit_changed(saved)
     messages.success(request, done % {"name": saved.name})
     if action == "registry.add" and request.POST.get("then") == "sync":
         start_sync(registries=[saved], requested_by=request)

@@ -60,12 +60,13 @@ def sync_all(request: HttpRequest) -> HttpResponse:
 @require_POST
 @operator_required
 def sync(request: HttpRequest, pk: int) -> HttpResponse:
-    """Sync one registry."""
-    return _start(request, Registry.objects.filter(pk=get_object_or_404(Registry.objects.present(), pk=pk).pk))
+    """Sync one registry; with ``confirm_missing`` what it does not list any more is gone."""
+    chosen = Registry.objects.filter(pk=get_object_or_404(Registry.objects.present(), pk=pk).pk)
+    return _start(request, chosen, confirm_missing="confirm_missing" in request.POST)
 
 
-def _start(request: HttpRequest, chosen: QuerySet[Registry]) -> HttpResponse:
-    started = start_sync(registries=chosen, requested_by=request)
+def _start(request: HttpRequest, chosen: QuerySet[Registry], *, confirm_missing: bool = False) -> HttpResponse:
+    started = start_sync(registries=chosen, requested_by=request, confirm_missing=confirm_missing)
     text = ngettext("%(n)d sync queued", "%(n)d syncs queued", len(started.runs)) % {"n": len(started.runs)}
     if started.already_active:
         text += _(", %(n)d skipped (already syncing)") % {"n": len(started.already_active)}

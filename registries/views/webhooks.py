@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -24,6 +24,7 @@ from registries import credential_encryption
 from registries.models import PushAddress, PushEvent, Registry
 from registries.webhooks.ingest import ingest_changes
 from registries.webhooks.payloads import is_authentic, parse_changes
+from registries.webhooks.vendor_payloads import validation_code
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +55,18 @@ def ingest_event(request: HttpRequest, key: str, secret: str = "") -> HttpRespon
     if not is_authentic(secret=stored_secret, body=body, headers=request.headers, path_secret=secret):
         PushAddress.objects.filter(pk=address.pk).update(refused_at=timezone.now())
         return HttpResponse(status=401)
-    PushAddress.objects.filter(pk=address.pk).update(received_at=timezone.now())
     try:
-        found = parse_changes(json.loads(body or b"null"))
+        report = json.loads(body or b"null")
+        found = parse_changes(report, event_type=request.headers.get("ce-type", ""))
     except (ValueError, RecursionError):
-        found = None
+        report = found = None
+    if code := validation_code(report):  # Event Grid reports nothing before it has this back
+        return JsonResponse({"validationResponse": code})
+    times = {"received_at": timezone.now()}
     if found is None:
         log.info("A push event of registry %s has an unknown form", address.registry_id)
-        found = []
+        times, found = {"not_understood_at": timezone.now()}, []
+    PushAddress.objects.filter(pk=address.pk).update(**times)
     return HttpResponse(str(ingest_changes(registry=address.registry, found=found)), content_type="text/plain")
 
 

@@ -1,7 +1,8 @@
 """What registries report of pushes: which repository and tag to look at again, whatever the vendor's form of saying so.
 
 Registry facts: Harbor (default format and CloudEvents), Quay's repo_push, JFrog's webhooks of the domains docker and
-oci, the notification envelope of distribution, ECR's events by an EventBridge API destination, TCR in Harbor's form.
+oci, the notification envelope of distribution, ECR's events by an EventBridge API destination, TCR in Harbor's form;
+those of further vendors are in vendor_payloads.
 A report is a hint and no more: nothing in it is stored as data.
 """
 
@@ -10,8 +11,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from itertools import chain
 from typing import Any
+
+from registries.webhooks.changes import Change, change, mappings
+from registries.webhooks.vendor_payloads import VENDORS
+
+__all__ = ["Change"]
 
 MAX_CHANGES = 200  # of one report; more of them call for a sync of the whole registry
 MAX_NAME_CHARACTERS = 300
@@ -25,25 +31,26 @@ HARBOR_EVENTS = {
 }
 JFROG_EVENTS = {"pushed": True, "promoted": True, "deleted": False}
 DISTRIBUTION_ACTIONS = {"push": True, "mount": True, "delete": False}
+SIGNATURE_HEADERS = ("X-JFrog-Event-Auth", "X-Hub-Signature-256", "X-Gitea-Signature", "X-Forgejo-Signature")
 ECR_ACTIONS = {"PUSH": True, "DELETE": False}
 
 
-@dataclass(frozen=True)
-class Change:
-    """Something to look at again: a tag, or where ``tag`` is "" a whole repository, by the names it may have."""
-
-    names: tuple[str, ...]
-    tag: str = ""
-
-
-def parse_changes(body: object) -> list[Change] | None:
+def parse_changes(body: object, *, event_type: str = "") -> list[Change] | None:
     """Return what the report ``body`` (parsed JSON) asks to look at, each once; None where its form is not known.
+
+    ``event_type`` is the type of a CloudEvent whose body is its data alone (header ``ce-type``). A list of reports
+    (Event Grid) is read one by one.
 
     Pulls, scans and pushes by digest alone give an empty list. At most ``MAX_CHANGES`` + 1 are returned.
     """
+    if isinstance(body, list):
+        known = [each for one in mappings(body) if (each := parse_changes(one)) is not None]
+        return list(dict.fromkeys(chain(*known)))[: MAX_CHANGES + 1] if known else None
     if not isinstance(body, Mapping):
         return None
-    for read in (_harbor, _quay, _jfrog, _distribution, _ecr):
+    if event_type:
+        body = {"type": event_type, "data": body}
+    for read in (_harbor, _quay, _jfrog, _distribution, _ecr, *VENDORS):
         found = read(body)
         if found is not None:
             unique = dict.fromkeys(change for change in found if _usable(change))
@@ -52,9 +59,10 @@ def parse_changes(body: object) -> list[Change] | None:
 
 
 def is_authentic(*, secret: str, body: bytes, headers: Mapping[str, str], path_secret: str = "") -> bool:
-    """Whether a report carries ``secret``: in its address, in a header, or as JFrog's HMAC-SHA256 of the body.
+    """Whether a report carries ``secret``: in its address, in a header, or as the key of an HMAC of the body.
 
-    Headers looked at: Authorization (bare, or as Bearer), X-JFrog-Event-Auth, X-Tallyman-Secret. In constant time.
+    Headers looked at: Authorization (bare, or as Bearer), X-JFrog-Event-Auth, X-Tallyman-Secret; HMAC-SHA256 of JFrog,
+    GitHub, Gitea and Forgejo; HMAC-SHA1 of Nexus, which has no other. In constant time.
     """
     authorization = headers.get("Authorization", "")
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
@@ -67,7 +75,10 @@ def is_authentic(*, secret: str, body: bytes, headers: Mapping[str, str], path_s
         headers.get("X-Tallyman-Secret", ""),
     )
     right = [hmac.compare_digest(each.encode(), secret.encode()) for each in offered]
-    right.append(hmac.compare_digest(jfrog.removeprefix("sha256=").encode(), signature.encode()))
+    signatures = [(signature, headers.get(name, "").removeprefix("sha256=")) for name in SIGNATURE_HEADERS]
+    sha1 = hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
+    signatures.append((sha1, headers.get("X-Nexus-Webhook-Signature", "").removeprefix("sha1=")))
+    right += [hmac.compare_digest(given.encode(), expected.encode()) for expected, given in signatures]
     return any(right)
 
 
@@ -80,16 +91,16 @@ def _harbor(body: Mapping[str, Any]) -> Iterator[Change] | None:
 
 def _of_harbor(pushed: bool | None, data: Mapping[str, Any]) -> Iterator[Change]:
     name = str(data["repository"].get("repo_full_name", ""))
-    for resource in _mappings(data.get("resources")):
+    for resource in mappings(data.get("resources")):
         if pushed is not None:
-            yield _change((name,), resource.get("tag"), pushed)
+            yield change((name,), resource.get("tag"), pushed)
 
 
 def _quay(body: Mapping[str, Any]) -> Iterator[Change] | None:
     tags = body.get("updated_tags")
     if not isinstance(tags, list | Mapping) or not isinstance(body.get("repository"), str):
         return None
-    return (_change((str(body["repository"]),), tag, True) for tag in tags)
+    return (change((str(body["repository"]),), tag, True) for tag in tags)
 
 
 def _jfrog(body: Mapping[str, Any]) -> Iterator[Change] | None:
@@ -101,7 +112,7 @@ def _jfrog(body: Mapping[str, Any]) -> Iterator[Change] | None:
         return iter(())
     image = str(data.get("image_name", ""))
     # By the path method the repository key is part of the name, by the subdomain and port methods it is not.
-    return iter([_change((f"{data.get('repo_key', '')}/{image}", image), data.get("tag"), pushed)])
+    return iter([change((f"{data.get('repo_key', '')}/{image}", image), data.get("tag"), pushed)])
 
 
 def _distribution(body: Mapping[str, Any]) -> Iterator[Change] | None:
@@ -111,11 +122,11 @@ def _distribution(body: Mapping[str, Any]) -> Iterator[Change] | None:
 
 
 def _of_distribution(events: list[Any]) -> Iterator[Change]:
-    for event in _mappings(events):
+    for event in mappings(events):
         pushed, target = DISTRIBUTION_ACTIONS.get(str(event.get("action"))), event.get("target")
         # A pushed blob is reported too: it has a repository and no tag.
         if pushed is not None and isinstance(target, Mapping) and (target.get("tag") or not pushed):
-            yield _change((str(target.get("repository", "")),), target.get("tag"), pushed)
+            yield change((str(target.get("repository", "")),), target.get("tag"), pushed)
 
 
 def _ecr(body: Mapping[str, Any]) -> Iterator[Change] | None:
@@ -125,12 +136,7 @@ def _ecr(body: Mapping[str, Any]) -> Iterator[Change] | None:
     pushed = ECR_ACTIONS.get(str(detail.get("action-type")))
     if pushed is None or detail.get("result", "SUCCESS") != "SUCCESS":
         return iter(())
-    return iter([_change((str(detail.get("repository-name", "")),), detail.get("image-tag"), pushed)])
-
-
-def _change(names: tuple[str, ...], tag: object, pushed: bool) -> Change:
-    """A push names its tag; a delete leads to a new listing, not to a deletion by hearsay. "-" is no tag at all."""
-    return Change(names, (str(tag or "") or "-") if pushed else "")
+    return iter([change((str(detail.get("repository-name", "")),), detail.get("image-tag"), pushed)])
 
 
 def _usable(change: Change) -> bool:
@@ -143,7 +149,3 @@ def _usable(change: Change) -> bool:
         and change.tag != "-"
         and ":" not in change.tag
     )
-
-
-def _mappings(values: object) -> Iterator[Mapping[str, Any]]:
-    return (each for each in values if isinstance(each, Mapping)) if isinstance(values, list) else iter(())

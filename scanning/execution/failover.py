@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from console.db.clock import database_now
@@ -19,7 +18,8 @@ from registries.models import Registry
 from registries.oci.errors import RegistryError
 from scanning.execution import messages
 from scanning.layers import LayerError
-from scanning.models import CategoryResult, Scan, ScanSubscription, image_coverage
+from scanning.models import CategoryResult, Scan, image_coverage
+from scanning.runs import limit_waits
 
 SHORT_WAIT = timedelta(minutes=1)  # that a scan waits for its registry before another one is asked
 FAILOVER_PAUSE = timedelta(seconds=15)  # before it is
@@ -39,27 +39,33 @@ def fail_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure)
     run.postpone(until=database_now(), reason=messages.TRYING_ANOTHER_REGISTRY())
 
 
-def fail_over_while_waiting(run: JobRun[Scan], *, until: datetime) -> None:
+def fail_over_while_waiting(run: JobRun[Scan], *, until: datetime, only_with_room: bool = False) -> None:
     """Have another registry that holds the image asked where this one wants to be left alone until ``until``.
 
     Raises Postponed then. Nothing has failed by that; and where the other wants the same, the turn comes back.
+    ``only_with_room`` asks none that is at its own hourly limit.
     """
     is_shared = Image.objects.filter(pk=run.job.image_id, registry=None).exists()
     if not is_shared or until < database_now() + SHORT_WAIT:
         return
     with transaction.atomic():
-        if not _switch_registry(run, None):
+        if not _switch_registry(run, None, only_with_room=only_with_room):
             return
     run.postpone(until=database_now() + FAILOVER_PAUSE, reason=messages.TRYING_ANOTHER_REGISTRY())
 
 
-def _switch_registry(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure | None) -> bool:
+def _switch_registry(
+    run: JobRun[Scan], error: RegistryError | LayerError | JobFailure | None, *, only_with_room: bool = False
+) -> bool:
     """Have the scan go on through another registry; ``error`` is why this one does not deliver, if it does not."""
     scan = run.job
     # Where only its tag is gone, any other one does, and nobody has failed.
     failed = scan.registry_id if scan.tag_id is not None else None
     tags = image_sharing.other_tags(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
-    tags = tags.filter(_allowed_registries(scan), registry__deleting_at=None)
+    tags = tags.filter(limit_waits.allowed_registries(scan), registry__deleting_at=None, missing_since=None)
+    if only_with_room:
+        room = limit_waits.room_of(tags.order_by().values_list("registry", flat=True).distinct())
+        tags = tags.filter(registry__in=[pk for pk, left in room.items() if left is None or left > 0])
     tags = tags.exclude(registry__connection=Registry.Connection.REFUSED).exclude(registry__refused_login__gt="")
     tag = tags.select_related("manifest__default_manifest").order_by("pk").first()
     if tag is None:
@@ -78,15 +84,6 @@ def _switch_registry(run: JobRun[Scan], error: RegistryError | LayerError | JobF
         if parted is not None:
             _store_failure(parted, scan, error)
     return True
-
-
-def _allowed_registries(scan: Scan) -> Q:
-    """Return of which registries tags may be used: of those that somebody sees who wants the scan."""
-    runs = [scan.run, *(row.run for row in ScanSubscription.wanted([scan.pk]).get(scan.pk, ()))]
-    seen = [run.registries for run in runs if run is not None]
-    if not seen or None in seen:
-        return Q()
-    return Q(registry__in={registry for some in seen for registry in some or ()})
 
 
 def _store_failure(image_id: int, scan: Scan, error: RegistryError | LayerError | JobFailure) -> None:

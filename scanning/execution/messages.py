@@ -59,7 +59,6 @@ TAG_GONE = MessageText("scan.tag-gone", "The tag that this scan was to pull is n
 SCAN_OTHER_TAG = MessageText(
     "scan.scan-other-tag", "Sync the registry and scan the image again through another of its tags."
 )
-WAITING_FOR_HOURLY_LIMIT = MessageText("scan.waiting-for-hourly-limit", "Waiting for the hourly limit of %(registry)s.")
 NO_MANIFEST = MessageText("scan.no-manifest", "The registry returned something that is not an image manifest.")
 SYNC_OR_PUSH = MessageText("scan.sync-or-push", "Sync the registry; if that does not help, push the image again.")
 ANOTHER_IMAGE = MessageText("scan.another-image", "The manifest names another image than when the registry was synced.")

@@ -24,7 +24,7 @@ class ImageSource:
     client: RegistryClient
     repository: str
     manifest: ImageManifest
-    diff_ids: Sequence[str] | None  # as the config claims; None for schema 1, which has no config
+    diff_ids: Sequence[str] | None  # as the config claims; None where none does, as in schema 1
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,13 @@ class ScannedLayers:
     def diff_id(self, layer: ScannedLayer) -> str:
         """Return the diff ID that a pull has shown, of us or of somebody before. Raises KeyError if none has."""
         return self._proven[layer.digest]
+
+    def shown_diff_ids(self) -> list[str]:
+        """Return the diff IDs of all layers as pulls have shown them; none where the config claims some, or where one
+        is not known."""
+        if self._config_known or any(layer.digest not in self._proven for layer in self._all):
+            return []
+        return [self._proven[layer.digest] for layer in self._all]
 
     def has_claimed_content(self, layer: ScannedLayer) -> bool:
         """Whether a pull has shown the layer to be what the config claims."""

@@ -263,6 +263,7 @@ class Scan(Job):
             started_at=timezone.now() if to is State.RUNNING else None,
             ended_at=ended,
             registry_id=self.registry_id,
+            resumes_at=self.not_before if to is State.QUEUED else None,
         )
         if to is State.CANCELLED and image_sharing.images_of_several_registries([self.image_id]):
             restore_state(self.image_id)

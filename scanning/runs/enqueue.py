@@ -17,8 +17,8 @@ from inventory.models import Image, Manifest, Tag
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from scanning.engines.base import RiskCategory
-from scanning.models import Scan, ScanRun, ScanSubscription
-from scanning.runs import messages, monthly_quota, refused_credentials
+from scanning.models import Scan, ScanRun, ScanScope, ScanSubscription
+from scanning.runs import limit_waits, messages, monthly_quota, refused_credentials
 
 PROMPT_IMAGES = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
 ALREADY_SCANNING = messages.ALREADY_SCANNING()
@@ -50,7 +50,8 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
 
     An image that the run has scanned already gets no second scan; its tag counts. One whose scan another run has
     started is skipped, but that scan goes on for as long as this run wants it, and while it waits it is made to look
-    for what this run is to look for too, no later than for this run.
+    for what this run is to look for too, no later than for this run; where it waits for the hourly limit of another
+    registry, it pulls from that of the tag.
     ``run`` is not saved. Belongs into the transaction that saves it.
     """
     tags = list(
@@ -81,15 +82,21 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
         refusing = set(Registry.objects.filter(IS_REFUSED).values_list("pk", flat=True))
         subscribed: Counter[int] = Counter()
         changed: dict[int, Scan] = {}
+        rerouted: set[int] = set()
         for tag in tags:
             if tag.image is None or tag.image_id is None or tag.manifest.kind == Manifest.Kind.UNREADABLE:
                 why = messages.IMAGE_UNREADABLE()
+            elif tag.missing_since is not None and run.scope != ScanScope.CHOSEN:
+                why = messages.TAG_MISSING()
             elif tag.image_id in ours:
                 done.tags += 1
                 continue
             elif tag.image_id in busy:
                 scan = busy[tag.image_id]
                 before = run.images + len(done.scans) + len(changed)
+                if scan.pk not in rerouted and limit_waits.ask_other_registry(scan, tag):
+                    rerouted.add(scan.pk)
+                    changed[scan.pk] = scan
                 if scan.state == State.QUEUED and scan.pk not in subscribed and _extend_scan(run, scan, before=before):
                     changed[scan.pk] = scan
                 why = _skip_reason(run, scan)

@@ -16,6 +16,7 @@ SCANNING_OTHER_CATEGORIES = MessageText(
 IMAGE_UNREADABLE = MessageText(
     "run.image-unreadable", "The image behind this tag could not be read; sync its registry first"
 )
+TAG_MISSING = MessageText("run.tag-missing", "The registry does not list this tag any more")
 QUOTA_USED_UP = MessageText("run.quota-used-up", "The quota of %(n)s scans this month is used up")
 
 # --- refused_credentials
@@ -23,3 +24,6 @@ CREDENTIALS_REFUSED = MessageText(
     "run.credentials-refused",
     "The registry refused its credentials: the scan waits until they are changed or a connection test passes.",
 )
+
+# --- limit_waits
+WAITING_FOR_HOURLY_LIMIT = MessageText("scan.waiting-for-hourly-limit", "Waiting for the hourly limit of %(registry)s.")

@@ -66,7 +66,7 @@ def _excluded() -> Q:
     busy = Q(image__scan_state__in=Image.ScanState.active())
     if current() is not None:  # a scan through a registry that is hidden from somebody keeps theirs from nothing
         busy &= Q(Exists(Scan.objects.filter(image=OuterRef("image"), state__in=State.active())))
-    return Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | busy
+    return Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(missing_since__isnull=False) | busy
 
 
 def _conditions() -> dict[RecommendationReason, Q | Exists]:

@@ -33,7 +33,8 @@ def postpone_queued(registry: Registry, *, until: datetime, reason: Message) -> 
     line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED).order_by("pk")
     while batch := dict(line.values_list("pk", "image_id")[:BATCH_SCANS]):
         Scan.objects.filter(pk__in=batch, state=State.QUEUED).update(not_before=until, reason=reason)
-        image_summary.record_waiting([(image_id, registry.pk) for image_id in batch.values()], reason=reason)
+        waiting = [(image_id, registry.pk) for image_id in batch.values()]
+        image_summary.record_waiting(waiting, reason=reason, until=until)
 
 
 def tick() -> None:

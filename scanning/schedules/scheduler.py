@@ -211,5 +211,7 @@ def _postpone(scans: QuerySet[Scan], *, until: datetime | None, reason: Message)
             if not rows:
                 return
             Scan.objects.filter(pk__in=[pk for pk, *_more in rows]).update(not_before=until, reason=reason)
-            image_summary.record_waiting([(image, registry) for _pk, image, registry in rows], reason=reason)
+            image_summary.record_waiting(
+                [(image, registry) for _pk, image, registry in rows], reason=reason, until=until
+            )
         last = rows[-1][0]

@@ -37,7 +37,7 @@ def test_released_migrations_stay_as_they_are() -> None:
 def test_a_change_a_removal_and_a_comment_are_told_apart(tmp_path: Path) -> None:
     assert set(changed_migrations(tmp_path).values()) == {"is missing"}
     for path in released.digests(ROOT):
-        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("# Of another day\n\n" + (ROOT / path).read_text().replace("    ", "\t"))
     assert changed_migrations(tmp_path) == {}
     changed = tmp_path / "inventory" / "migrations" / "0001_initial.py"

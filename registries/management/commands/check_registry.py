@@ -30,5 +30,5 @@ class Command(BaseCommand):
     def _show(self, step: ConnectionStep) -> None:
         seconds = "" if step.seconds is None else f"{step.seconds:.2f} s"
         self.stdout.write(f"{step.result.value:8} {seconds:>8}  {step.label}  {step.detail}".rstrip())
-        if step.result is StepResult.FAILED:
+        if step.reason:
             self.stdout.write(f"  {step.reason}\n  {step.remedy}")

@@ -30,6 +30,8 @@ def fetch_manifest(context: ScanContext) -> None:
         raise JobFailure(messages.ANOTHER_IMAGE(), messages.SYNC_AND_SCAN())
     if config and not image.config_known:
         resolve.record_config(image, client.blob_bytes(repository, config, limit=MAX_CONFIG_BYTES))
-    diff_ids = list(image.image_layers.values_list("diff_id", flat=True)) if config else None
-    context.source = ImageSource(client=client, repository=repository, manifest=manifest, diff_ids=diff_ids)
+    diff_ids = list(image.image_layers.values_list("diff_id", flat=True))
+    context.source = ImageSource(
+        client=client, repository=repository, manifest=manifest, diff_ids=diff_ids if config and any(diff_ids) else None
+    )
     context.layers = ScannedLayers(context.source, registry_id=context.registry.pk)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from django.utils import timezone
 from console.i18n.message_codes import sentences
 from console.jobs.models import State
 from inventory import image_summary
+from inventory.content import image_config
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.match import matched_with
 from scanning.execution.context import ScanContext
@@ -38,16 +39,18 @@ def store_results(context: ScanContext) -> None:
         to=State.FAILED if failed else State.SUCCEEDED,
         reason=sentences(*(outcome.reason for outcome in failed)),
         remedy=sentences(*(outcome.remedy for outcome in failed)),
-        write=lambda: _store(run.job, results),
+        write=lambda: _store(run.job, results, context.layers.shown_diff_ids()),
         fields={name: getattr(results.analysis, name) for name in COUNTERS},
     )
 
 
-def _store(scan: Scan, results: ScanResults) -> None:
+def _store(scan: Scan, results: ScanResults, diff_ids: Sequence[str]) -> None:
     now = timezone.now()
     analysis, report = results.analysis, results.analysis.report
     image = image_summary.lock_image(scan.image_id)
     assert image is not None  # noqa: S101 (its scan would be gone with it)
+    if diff_ids:
+        image_config.record_diff_ids(image, diff_ids)
     before = regression.read_results(image)
     completed = {
         category: outcome

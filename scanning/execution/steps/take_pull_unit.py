@@ -11,10 +11,10 @@ from console.jobs.models import Priority, State
 from inventory import image_summary
 from registries import pull_limit
 from registries.models import Registry
-from scanning.execution import messages
 from scanning.execution.context import ScanContext
 from scanning.execution.failover import fail_over_while_waiting
 from scanning.models import Scan
+from scanning.runs import limit_waits
 
 MAX_RESCHEDULED_SCANS = 200  # scans that get a time of their own when a registry is at its limit
 
@@ -31,9 +31,9 @@ def take_pull_unit(context: ScanContext) -> None:
         registry_id=registry.pk, image_id=run.job.image.image_id, waiting=_count_waiting(registry, run.job.priority)
     )
     if until is not None:
-        reason = messages.WAITING_FOR_HOURLY_LIMIT(registry=registry)
+        reason = limit_waits.waiting_reason(registry)
         _reschedule_queued(registry, reason)
-        fail_over_while_waiting(run, until=until)
+        fail_over_while_waiting(run, until=until, only_with_room=True)
         run.postpone(until=until, reason=reason)
 
 
@@ -50,14 +50,20 @@ def _reschedule_queued(registry: Registry, reason: Message) -> None:
     )
     if not times:
         return
-    chosen = list(line.order_by("priority", "pk").only("pk", "image_id")[: len(times)])
+    chosen = list(line.order_by("priority", "pk").select_related("image")[: len(times)])
     for scan, until in zip(chosen, times, strict=False):
         scan.not_before, scan.reason = until, reason
     with transaction.atomic():
         Scan.objects.filter(state=State.QUEUED).bulk_update(chosen, ["not_before", "reason"], batch_size=100)
-        image_summary.record_waiting([(scan.image_id, registry.pk) for scan in chosen], reason=reason)
+        image_summary.record_waiting(
+            [(scan.image_id, registry.pk) for scan in chosen],
+            reason=reason,
+            until={scan.image_id: scan.not_before for scan in chosen if scan.not_before},
+        )
         if len(chosen) == len(times):
             line.update(not_before=times[-1], reason=reason)
+    with transaction.atomic():
+        limit_waits.ask_others(registry, chosen)
 
 
 def _count_waiting(registry: Registry, priority: int) -> int:

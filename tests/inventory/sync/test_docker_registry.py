@@ -38,8 +38,8 @@ def private(server: DockerRegistry, **values: str) -> Registry:
     return registry
 
 
-def sync(registry: Registry) -> SyncRun:
-    (run,) = start_sync(registries=[registry]).runs
+def sync(registry: Registry, **options: bool) -> SyncRun:
+    (run,) = start_sync(registries=[registry], **options).runs
     tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()
@@ -73,6 +73,8 @@ def test_a_private_docker_registry_is_synced(server: DockerRegistry, authority: 
 
     server.delete("team/app:old")
     run = sync(registry)
+    assert (run.complete, run.tags_missing, run.tags) == (False, 1, 3)
+    run = sync(registry, confirm_missing=True)
     assert (run.complete, run.tags_gone, run.tags) == (True, 1, 2)
 
     registry.set_password("wrong")

@@ -43,8 +43,8 @@ def image(text: str) -> images.Image:
     return images.image({"etc/os-release": b"ID=debian\n"}, {"app": text.encode()})
 
 
-def sync(registry: Registry) -> SyncRun:
-    (run,) = start_sync(registries=[registry]).runs
+def sync(registry: Registry, **options: bool) -> SyncRun:
+    (run,) = start_sync(registries=[registry], **options).runs
     tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()
@@ -88,7 +88,7 @@ def test_what_is_pushed_and_deleted_is_seen(server: FakeHarbor, registry: Regist
     sync(registry)
     image("new").put(server, "team/deep/app0", "latest")
     server.remove_tag("team/deep/app1", "latest")
-    run = sync(registry)
+    run = sync(registry, confirm_missing=True)
     assert (run.tags_new, run.tags_changed, run.tags_gone) == (0, 1, 1)
     assert names() == ALL - {"team/deep/app1:latest"}
 
@@ -131,12 +131,12 @@ def test_a_failure_in_the_middle_loses_nothing_and_retires_nothing(server: FakeH
     for route in (artifacts, v1_tags, manifests, lambda request: request.path.endswith("/tags/list")):
         server.fail(route, Status(500))
     run = sync(registry)
-    assert run.errors
+    assert run.reason
     assert not run.complete
     assert (run.tags_gone, names()) == (0, ALL)
     assert run.state == State.QUEUED  # tried again by itself
     server.heal()
-    SyncRun.objects.update(not_before=None)
+    SyncRun.objects.update(not_before=None, confirm_missing=True)
     tasks.sync(run.pk)
     run.refresh_from_db()
     assert (run.state, run.complete, run.tags_gone) == (State.SUCCEEDED, True, 1)

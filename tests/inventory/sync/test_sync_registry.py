@@ -49,6 +49,12 @@ def image(text: str) -> images.Image:
     return images.image({"etc/os-release": b"ID=debian\n"}, {"app": text.encode()})
 
 
+def later(hours: float) -> None:
+    """Have that time pass since tags were first missed."""
+    for tag in Tag.objects.exclude(missing_since=None):
+        Tag.objects.filter(pk=tag.pk).update(missing_since=tag.missing_since - timedelta(hours=hours))
+
+
 def names() -> set[str]:
     return {str(tag).split("/", 1)[1] for tag in Tag.objects.all()}
 
@@ -290,7 +296,7 @@ def test_deleted_tags_go_with_their_images_and_what_others_hold_stays(server: Fa
     sync(registry)
     server.store.remove_tag("team/app", "1.0")
     server.store.remove_tag("team/app", "2.0")
-    run = sync(registry)
+    run = sync(registry, confirm_missing=True)
     assert (run.tags_gone, run.complete) == (2, True)
     assert names() == {"team/copy:2.0"}
     assert Image.objects.get().image_id == kept.image_id
@@ -301,7 +307,7 @@ def test_an_image_that_is_being_scanned_outlives_its_tags(server: FakeRegistry, 
     sync(registry)
     Image.objects.update(scan_state=Image.ScanState.RUNNING)
     server.store.remove_tag("team/app", "1.0")
-    sync(registry)
+    sync(registry, confirm_missing=True)
     assert Image.objects.count() == 1
     Image.objects.update(scan_state=Image.ScanState.SCANNED)
     sync(registry)
@@ -325,7 +331,11 @@ def test_a_catalog_that_breaks_off_loses_nothing_and_keeps_what_was_found(
     run = sync(registry)
     assert (run.state, run.complete) == (State.QUEUED, False)  # to be tried once more
     assert "500" in run.reason
-    assert names() == {"team/app0:2.0"} | {f"team/app{number}:1.0" for number in range(2, 6)}
+    assert names() == {"team/app0:2.0"} | {f"team/app{number}:1.0" for number in range(6)}
+    assert set(Tag.objects.exclude(missing_since=None).values_list("repository__name", flat=True)) == {
+        "team/app0",
+        "team/app1",
+    }
 
 
 def test_one_repository_that_fails_is_named_and_kept_and_the_rest_is_synced(
@@ -341,7 +351,8 @@ def test_one_repository_that_fails_is_named_and_kept_and_the_rest_is_synced(
     assert (run.state, run.complete, run.errors) == (State.SUCCEEDED, False, 1)
     assert run.reason.count("b:") == 1
     assert run.remedy
-    assert names() == {"a:1.0", "b:1.0"}
+    assert names() == {"a:1.0", "b:1.0", "c:1.0"}
+    assert [tag.repository.name for tag in Tag.objects.exclude(missing_since=None)] == ["c"]
 
 
 def test_a_repository_that_may_not_be_read_any_more_is_kept(server: FakeRegistry, registry: Registry) -> None:
@@ -361,7 +372,7 @@ def test_a_repository_that_is_missing_from_the_catalog_is_asked_before_it_goes(
     server.fail(catalog, Status(200, body=b'{"repositories":[]}'))
     server.fail(lambda request: request.path == "/v2/closed/tags/list", Status(403, code="DENIED"))
     server.fail(lambda request: request.path == "/v2/deleted/tags/list", Status(404, code="NAME_UNKNOWN"))
-    run = sync(registry)
+    run = sync(registry, confirm_missing=True)
     assert names() == {"hidden:1.0", "closed:1.0"}
     assert (run.tags_gone, run.complete) == (1, False)
     assert not Repository.objects.filter(name="deleted").exists()
@@ -383,6 +394,9 @@ def test_an_empty_list_where_there_were_many_tags_is_not_believed_at_once(
     assert "suddenly" in run.reason
     server.fail(lambda request: request.method == "HEAD", Status(404))
     server.fail(manifests, Status(404, code="MANIFEST_UNKNOWN"))
+    run = sync(registry)
+    assert (run.complete, run.tags_missing, Tag.objects.count()) == (False, 60, 60), "an hour has not passed"
+    later(2)
     run = sync(registry)
     assert (run.complete, run.tags_gone, Tag.objects.count()) == (True, 60, 0)
 
@@ -496,7 +510,7 @@ def test_names_that_no_row_can_hold_are_left_out_and_counted(server: FakeRegistr
     server.fail(catalog, Status(200, body=listed.encode()))
     listed = json.dumps({"name": "a", "tags": ["1.0", "x" * 400, "../x"]})
     server.fail(lambda request: request.path == "/v2/a/tags/list", Status(200, body=listed.encode()))
-    run = sync(registry)
+    run = sync(registry, confirm_missing=True)
     assert (run.state, run.complete, names()) == (State.SUCCEEDED, True, {"a:1.0"})
     assert run.errors >= 2
     assert run.reason

@@ -68,9 +68,9 @@ def names() -> list[str]:
     return sorted(Registry.objects.values_list("name", flat=True))
 
 
-def sync(registry: Registry) -> SyncRun:
+def sync(registry: Registry, **options: bool) -> SyncRun:
     SyncRun.objects.exclude(registry=registry).filter(state=State.QUEUED).delete()
-    run = registry.sync_runs.filter(state=State.QUEUED).first() or start_sync(registries=[registry]).runs[0]
+    run = registry.sync_runs.filter(state=State.QUEUED).first() or start_sync(registries=[registry], **options).runs[0]
     inventory_tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()
@@ -383,7 +383,7 @@ def test_an_instance_is_synced_and_an_unchanged_one_costs_listing_calls_only(
     assert (run.complete, run.tags_changed, run.tags_new, run.tags_gone) == (True, 0, 0, 0)
     assert not server.requests(manifests)
     server.store.remove_tag("team/app/api", "2.0")
-    assert sync(acme).tags_gone == 1
+    assert sync(acme, confirm_missing=True).tags_gone == 1
 
 
 def test_a_token_that_ends_in_the_middle_of_a_sync_is_replaced(server: FakeTencent, account: CloudAccount) -> None:

@@ -636,8 +636,8 @@ def test_an_answer_without_end_is_cut_off(server: Ecr, monkeypatch: pytest.Monke
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
-def sync(registry: Registry) -> SyncRun:
-    (run,) = start_sync(registries=[registry]).runs
+def sync(registry: Registry, **options: bool) -> SyncRun:
+    (run,) = start_sync(registries=[registry], **options).runs
     tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()
@@ -681,7 +681,7 @@ def test_tags_that_are_gone_go_and_tags_that_move_move(server: Ecr, saved: Regis
     sync(saved)
     server.untag("team/app", "2.0")
     image("new").put(server, "team/app", "3.0")
-    run = sync(saved)
+    run = sync(saved, confirm_missing=True)
     assert (run.tags, run.tags_changed, run.tags_gone) == (2, 1, 1)
     assert Tag.objects.get(name="3.0").digest == image("new").digest
 

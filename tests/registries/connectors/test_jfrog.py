@@ -24,6 +24,7 @@ from registries.oci.errors import (
     MalformedResponse,
     NotARegistry,
     NotFound,
+    PartsUnreadable,
     PolicyBlocked,
     RegistryError,
     Unreachable,
@@ -53,6 +54,7 @@ from tests.fakes.registry import (
     rate_limited,
     reset,
 )
+from tests.registries.oci.conftest import until_error
 
 API_KEY = "AKCp5" + "k" * 68
 ACCESS_TOKEN = "eyJ2ZXIiOiIy.access.token"
@@ -450,20 +452,32 @@ def test_repositories_that_may_not_be_listed_are_named_after_all_others(serve: S
         image(key).put(server.shelf(key), "app", "1")
     names = connect(server).repositories()
     assert next(names) == "open/app"
-    with pytest.raises(AccessDenied, match="closed") as caught:
+    with pytest.raises(PartsUnreadable, match="closed") as caught:
         next(names)
     assert "list" in caught.value.remedy
 
 
+def test_a_key_whose_registry_is_not_there_ends_no_list(serve: Serve, connect: Connect) -> None:
+    keys = [ArtifactoryRepository(key) for key in ("a", "b", "c")]
+    server = serve(kept=tuple(keys), aql=False)
+    for key in ("a", "b", "c"):
+        image(key).put(server.shelf(key), "app", "1")
+    server.fail(lambda request: "/api/docker/b/" in request.path, Status(404, body=b"<h1>Not found</h1>"))
+    found, error = until_error(connect(server).repositories())
+    assert found == ["a/app", "c/app"]
+    assert isinstance(error, PartsUnreadable)
+    assert (error.parts, "b" in error.reason) == (("b",), True)
+
+
 def test_a_catalog_without_links_is_read_to_its_end(server: FakeArtifactory, connect: Connect) -> None:
-    from registries.oci import client as oci_client
+    from registries.oci import name_lists
 
     every = [f"app{number:03}" for number in range(25)]
     for name in every:
         image().put(server.shelf("docker-local"), name, "1")
     patch = pytest.MonkeyPatch()
     with patch.context() as patched:
-        patched.setattr(oci_client, "PAGE_SIZE", 10)
+        patched.setattr(name_lists, "PAGE_SIZE", 10)
         assert list(connect(server).repositories()) == [f"docker-local/{name}" for name in every]
     assert len(server.requests(catalogs)) == 3
 
@@ -506,8 +520,8 @@ def test_the_connection_test_goes_from_the_name_to_a_blob(server: FakeArtifactor
 
 
 # --- as rows ----------------------------------------------------------------------------------------------------------
-def sync(registry: Registry) -> SyncRun:
-    (run,) = start_sync(registries=[registry]).runs
+def sync(registry: Registry, **options: bool) -> SyncRun:
+    (run,) = start_sync(registries=[registry], **options).runs
     tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()
@@ -561,7 +575,7 @@ def test_what_is_moved_and_deleted_is_seen(server: FakeArtifactory, registry: Re
     sync(registry)
     server.store.remove_tag("docker-local/app", "1")
     image("new").put(shelf, "app", "2")
-    run = sync(registry)
+    run = sync(registry, confirm_missing=True)
     assert (run.complete, run.tags_gone, run.tags_changed, names()) == (True, 1, 1, {"docker-local/app:2"})
 
 

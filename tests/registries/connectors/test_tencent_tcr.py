@@ -22,10 +22,10 @@ from registries.oci.errors import (
     AddressForbidden,
     AddressInvalid,
     CredentialsRefused,
-    InvalidNames,
     MalformedResponse,
     NotARegistry,
     NotFound,
+    PartsUnreadable,
     RateLimited,
     RegistryError,
     ServerError,
@@ -185,7 +185,7 @@ def test_a_namespace_that_is_closed_to_the_key_is_named_and_the_others_are_read(
     with open_client(tcr(server)) as client:
         found, error = until_error(client.repositories())
     assert found == ["a/app", "c/app"]
-    assert isinstance(error, InvalidNames)
+    assert isinstance(error, PartsUnreadable)
     assert "namespaces: b." in error.reason
 
 

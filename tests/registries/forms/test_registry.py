@@ -152,6 +152,14 @@ COMPLETE: dict[str, dict[str, str]] = {
     },
     "tcr": {"address": "https://acme.tencentcloudcr.com", "username": "AKIDexample", "password": "secret"},
     "ccr": {"address": "https://hkccr.ccs.tencentyun.com", "username": "AKIDexample", "password": "secret"},
+    "dockerhub": {},
+    "ghcr": {"address": "https://ghcr.io", "username": "ann", "password": "secret"},
+    "gitlab": {},
+    "acr": {"address": "https://acme.azurecr.io", "username": "app-id", "password": "secret"},
+    "gar": {"address": "https://europe-west3-docker.pkg.dev", "username": "_json_key", "password": "secret"},
+    "nexus": {},
+    "gitea": {},
+    "zot": {},
     "oci": {},
 }
 

@@ -121,11 +121,19 @@ def test_what_docker_build_pushes_today_is_one_image_with_one_platform():
     assert str(choose_platform(found).digest) == made.images[0].digest
 
 
+def test_an_index_whose_only_child_has_an_unknown_platform_is_that_image():
+    found = index(entry("unknown", "unknown"))
+    assert classify(found).kind == "index"
+    assert choose_platform(found) is not None
+    with_another = index(entry("unknown", "unknown"), entry("linux", "arm64"))
+    assert [str(child.platform) for child in index_images(with_another)] == ["linux/arm64"]
+
+
 @pytest.mark.parametrize(
     "children",
     [
         [],
-        [entry("unknown", "unknown")],
+        [entry("unknown", "unknown", annotations={"vnd.docker.reference.type": "attestation-manifest"})],
         [entry(artifactType="application/x")],
         [entry(annotations={"vnd.docker.reference.type": "attestation-manifest"})],
         [{"mediaType": images.OCI_LAYER, "digest": DIGEST, "size": 1}],

@@ -159,7 +159,7 @@ def test_its_certificate_counts(filled):
 @pytest.mark.parametrize("size", [10, 5000])
 def test_its_catalog_is_read_page_by_page(client, server, monkeypatch, size):
     """5000 is more than docker-registry gives at once: it answers 400."""
-    monkeypatch.setattr("registries.oci.client.PAGE_SIZE", size)
+    monkeypatch.setattr("registries.oci.name_lists.PAGE_SIZE", size)
     held = server.storage / "docker" / "registry" / "v2" / "repositories"
     names = [f"bulk/app{number:02}" for number in range(35)]
     for name in names:

@@ -107,7 +107,7 @@ def test_what_will_not_pass_is_asked_once(filled, connect, status):
 def test_the_registry_says_when_to_come_back(filled, connect, told):
     filled.fail(tags, rate_limited(told()), times=1)
     assert list(connect(filled).tags("app")) == ["1"]
-    first, second = filled.requests(tags)
+    first, second, _probe = filled.requests(tags)
     assert second.at - first.at >= 1.9
 
 

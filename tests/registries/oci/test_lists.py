@@ -118,7 +118,79 @@ def test_a_server_that_ignores_where_to_go_on_gives_its_list_once(registry, conn
     everything = [f"v{number:05}" for number in range(1000)]
     registry.fail(tags, json_body({"tags": everything}))
     assert list(connect(registry).tags("app")) == everything
-    assert len(registry.requests(tags)) == 2
+    assert [request.query.get("n") for request in registry.requests(tags)] == ["1000", "1000", "200000"]
+
+
+def test_a_server_that_ignores_where_to_go_on_and_not_how_many_gives_all(registry, connect):
+    everything = [f"v{number:05}" for number in range(2500)]
+
+    def first_ones(request, real):
+        return json_response({"tags": everything[: int(request.first("n"))]})
+
+    registry.fail(tags, first_ones)
+    assert list(connect(registry).tags("app")) == everything
+
+
+@pytest.mark.parametrize("cut", [1, 3, 10, 24])
+def test_pages_cut_below_what_was_asked_for_are_asked_past_their_end(many, connect, cut):
+    """nexus-public#117: no Link, and fewer names than asked for."""
+
+    def cut_short(request, real):
+        left = [name for name in NAMES if name > (request.first("last") or "")]
+        return json_response({"tags": left[:cut]})
+
+    many.fail(tags, cut_short)
+    assert list(connect(many).tags("app")) == NAMES
+
+
+def test_that_a_list_is_whole_is_found_out_a_few_times_and_then_believed(many, connect):
+    client = connect(many)
+    for _ in range(6):
+        assert list(client.tags("app")) == NAMES
+    assert len([each for each in many.requests(tags) if "last" in each.query]) == 3
+    many.fail(tags, json_body({"tags": NAMES[:20]}))
+    assert list(client.tags("app")) == NAMES[:20]
+    assert len([each for each in many.requests(tags) if "last" in each.query]) == 3, "shorter than what was whole"
+
+
+def test_a_server_that_always_gives_everything_is_asked_past_the_end_once(many, connect):
+    many.fail(tags, json_body({"tags": NAMES}))
+    client = connect(many)
+    for _ in range(4):
+        assert list(client.tags("app")) == NAMES
+    assert len(many.requests(tags)) == 5
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 501])
+@pytest.mark.parametrize("count", [25, 1000])
+def test_a_cursor_of_ones_own_that_is_refused_is_the_end(many, connect, status, count):
+    """As ECR Public does it, also behind a full page."""
+    everything = [f"v{number:05}" for number in range(count)]
+
+    def no_cursor(request, real):
+        if request.first("last"):
+            return refusal(status, "UNSUPPORTED", "no")
+        return json_response({"tags": everything})
+
+    many.fail(tags, no_cursor)
+    assert list(connect(many).tags("app")) == everything
+
+
+def test_a_cursor_of_the_registry_that_is_refused_is_no_end(many, connect):
+    many.fail(lambda request: tags(request) and request.first("last") == "x", Status(404, code="GONE"))
+    many.fail(tags, Headers({"Link": '</v2/app/tags/list?last=x&n=1000>; rel="next"'}))
+    found, error = until_error(connect(many).tags("app"))
+    assert found == NAMES
+    assert isinstance(error, NotFound)
+    assert "app" in error.reason
+
+
+@pytest.mark.parametrize("status", [404, 200])
+def test_a_web_page_at_the_catalog_points_to_the_fixed_list(many, connect, status):
+    many.fail(catalog, Status(status, {"Content-Type": "text/html"}, body=b"<h1>Not Found</h1>"))
+    with pytest.raises(NotARegistry) as error:
+        list(connect(many).repositories())
+    assert "fixed list" in error.value.remedy
 
 
 def test_a_page_that_fails_leaves_what_was_read_and_says_so(registry, connect):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -268,3 +269,144 @@ def test_what_stands_for_many_reports_is_shown_in_words(registry: Registry, secr
     assert ">all</span>" in html
     assert ">the whole registry</span>" in html
     assert "*" not in html[html.index("<tbody>") : html.index("</tbody>")]
+
+
+# --- further vendors, as each documents its reports ---------------------------------------------------------------
+DIGEST = "sha256:" + "a" * 64
+DOCKER_HUB = {
+    "push_data": {"pushed_at": 1417566161, "pusher": "ann", "tag": "1.0"},
+    "callback_url": "https://registry.hub.docker.com/u/acme/app/hook/",
+    "repository": {"name": "app", "namespace": "acme", "repo_name": "acme/app", "status": "Active"},
+}
+ALIBABA = {
+    "push_data": {"digest": DIGEST, "pushed_at": "2026-11-30 12:00:00", "tag": "1.0"},
+    "repository": {"name": "app", "namespace": "acme", "region": "cn-hangzhou", "repo_full_name": "acme/app"},
+}
+AZURE = {
+    "id": "x",
+    "timestamp": "2026-11-30T12:00:00Z",
+    "action": "push",
+    "target": {"mediaType": "x", "size": 524, "digest": DIGEST, "repository": "acme/app", "tag": "1.0"},
+    "request": {"id": "y", "host": "acme.azurecr.io", "method": "PUT"},
+}
+AZURE_GRID = [{"eventType": "Microsoft.ContainerRegistry.ImagePushed", "data": AZURE}]
+AZURE_CLOUD = {"specversion": "1.0", "type": "Microsoft.ContainerRegistry.ImageDeleted", "data": AZURE}
+GITHUB = {
+    "action": "published",
+    "registry_package": {
+        "name": "App",
+        "namespace": "Acme",
+        "package_type": "CONTAINER",
+        "package_version": {"version": DIGEST, "container_metadata": {"tag": {"name": "1.0", "digest": DIGEST}}},
+    },
+}
+GITEA = {
+    "action": "created",
+    "package": {"owner": {"login": "Acme"}, "type": "container", "name": "app", "version": "1.0"},
+    "sender": {"login": "ann"},
+}
+NEXUS = {
+    "repositoryName": "docker-hosted",
+    "action": "CREATED",
+    "component": {"format": "docker", "name": "acme/app", "group": None, "version": "1.0"},
+}
+NEXUS_ASSET = {
+    "repositoryName": "docker-hosted",
+    "action": "UPDATED",
+    "asset": {"format": "docker", "name": "v2/acme/app/manifests/1.0"},
+}
+ZOT = {"type": "zotregistry.image.updated", "data": {"name": "acme/app", "reference": "1.0", "digest": DIGEST}}
+
+
+def pubsub(**report: str) -> dict[str, Any]:
+    data = base64.b64encode(json.dumps(report).encode()).decode()
+    return {"message": {"data": data, "messageId": "1"}, "subscription": "projects/p/subscriptions/s"}
+
+
+PUSHED, LISTED = [Change(("acme/app",), "1.0")], [Change(("acme/app",))]
+GOOGLE_TAG, GOOGLE_DIGEST = "eu-docker.pkg.dev/proj/acme/app:1.0", f"eu-docker.pkg.dev/proj/acme/app@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (DOCKER_HUB, PUSHED),
+        (ALIBABA, PUSHED),
+        (AZURE, PUSHED),
+        (AZURE | {"action": "delete"}, LISTED),
+        (AZURE | {"action": "chart_push"}, []),
+        (AZURE_GRID, PUSHED),
+        (AZURE_CLOUD, LISTED),
+        (GITHUB, PUSHED),
+        (GITHUB | {"action": "deleted"}, []),
+        ({"action": "published", "registry_package": GITHUB["registry_package"] | {"package_type": "npm"}}, []),  # type: ignore[operator]
+        (pubsub(action="INSERT", tag=GOOGLE_TAG, digest=GOOGLE_DIGEST), [Change(("proj/acme/app",), "1.0")]),
+        (pubsub(action="INSERT", digest=GOOGLE_DIGEST), []),
+        (pubsub(action="DELETE", tag=GOOGLE_TAG), [Change(("proj/acme/app",))]),
+        (ZOT, PUSHED),
+        (ZOT | {"type": "zotregistry.image.deleted"}, LISTED),
+        (ZOT | {"type": "zotregistry.image.lint_failed"}, []),
+        (GITEA, PUSHED),
+        (GITEA | {"action": "deleted"}, LISTED),
+        (GITEA | {"package": GITEA["package"] | {"type": "npm"}}, []),  # type: ignore[operator]
+        (NEXUS, [Change(("acme/app", "docker-hosted/acme/app"), "1.0")]),
+        (NEXUS | {"action": "DELETED"}, [Change(("acme/app", "docker-hosted/acme/app"))]),
+        (NEXUS_ASSET, [Change(("acme/app", "docker-hosted/acme/app"), "1.0")]),
+        ([{"eventType": "Something.Else"}], None),
+        ({"zen": "Keep it logically awesome.", "hook_id": 1}, None),
+    ],
+)
+def test_reports_of_further_vendors_are_understood(body: Any, expected: list[Change] | None) -> None:
+    assert parse_changes(body) == expected
+
+
+def test_a_cloud_event_whose_type_is_in_a_header_is_understood() -> None:
+    assert parse_changes(ZOT["data"], event_type="zotregistry.image.updated") == PUSHED
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("header", "algorithm", "prefix"),
+    [
+        ("X-Hub-Signature-256", "sha256", "sha256="),
+        ("X-Gitea-Signature", "sha256", ""),
+        ("X-Forgejo-Signature", "sha256", ""),
+        ("X-Nexus-Webhook-Signature", "sha1", ""),
+    ],
+)
+def test_signatures_of_further_vendors_prove_the_secret(
+    lab: Registry, header: str, algorithm: str, prefix: str
+) -> None:
+    address = PushAddress(registry=lab)
+    secret = address.new_secret()
+    address.save()
+    url, body = reverse("registries:receive-event", args=[address.key]), json.dumps(GITEA)
+    for key, status in ((secret, 200), ("wrong", 401)):
+        signature = prefix + hmac.new(key.encode(), body.encode(), algorithm).hexdigest()
+        response = Client().post(url, body, content_type="application/json", headers={header: signature})
+        assert response.status_code == status
+    assert PushEvent.objects.get().tag == "1.0"
+
+
+@pytest.mark.django_db
+def test_a_report_that_is_not_understood_is_said_to_be_that(lab: Registry) -> None:
+    address = PushAddress(registry=lab)
+    secret = address.new_secret()
+    address.save()
+    url = reverse("registries:receive-event-with-secret", args=[address.key, secret])
+    assert Client().post(url, json.dumps({"what": "ever"}), content_type="application/json").status_code == 200
+    address.refresh_from_db()
+    assert (address.received_at, address.not_understood_at is None) == (None, False)
+    page = signed_in_client("administrator").get(reverse("registries:push-events", args=[lab.pk])).text
+    assert "Last report not understood" in page
+
+
+@pytest.mark.django_db
+def test_event_grid_gets_its_code_back(lab: Registry) -> None:
+    address = PushAddress(registry=lab)
+    secret = address.new_secret()
+    address.save()
+    body = [{"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "abc"}}]
+    url = reverse("registries:receive-event-with-secret", args=[address.key, secret])
+    response = Client().post(url, json.dumps(body), content_type="application/json")
+    assert response.json() == {"validationResponse": "abc"}

@@ -1,0 +1,23 @@
+"""Types of registries by one module each. To add one, see docs/connectors.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from registries.connectors.base import Vendor
+from registries.connectors.vendors import azure, docker_hub, gitea, github, gitlab, google, nexus, zot
+
+# by value of Registry.Type, in the order in which the types are offered
+VENDORS: Mapping[str, Vendor] = {
+    each.declaration.type: each
+    for each in (
+        docker_hub.VENDOR,
+        github.VENDOR,
+        gitlab.VENDOR,
+        azure.VENDOR,
+        google.VENDOR,
+        nexus.VENDOR,
+        gitea.VENDOR,
+        zot.VENDOR,
+    )
+}
