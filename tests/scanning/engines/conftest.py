@@ -6,7 +6,7 @@ import dataclasses
 import json
 import stat
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from demo.vulndb_build import build_demo_vulndb
 from scanning.engines.base import ImageInput, ImageReport, RiskCategory, StoredLayer
 from scanning.engines.trivy.cache import CachedLayer
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
+from scanning.engines.trivy.server import MatchServer
 from tests.fakes import images
 
 BOTH_CATEGORIES = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})
@@ -148,7 +149,17 @@ def notes() -> MemoryLayerCache:
 
 
 @pytest.fixture
-def make_trivy(tmp_path: Path, demo_database: Path, notes: MemoryLayerCache) -> Callable[..., Trivy]:
+def server() -> Iterator[MatchServer]:
+    """Trivy's server, of which nothing is left at the end."""
+    server = MatchServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def make_trivy(
+    tmp_path: Path, demo_database: Path, notes: MemoryLayerCache, server: MatchServer
+) -> Callable[..., Trivy]:
     """Makes engines that share their notes of layers; keywords replace what a real one is made with."""
 
     def make(**changes: object) -> Trivy:
@@ -160,6 +171,7 @@ def make_trivy(tmp_path: Path, demo_database: Path, notes: MemoryLayerCache) -> 
             "database": demo_database,
             "fingerprint_key": b"a key for tests",
             "run": sandbox_run.run,
+            "server": server,
         }
         return Trivy(**{**options, **changes})  # type: ignore[arg-type]
 
