@@ -67,8 +67,6 @@ class LayerBatcher:
         return {layer.diff_id: notes[layer.diff_id] for layer in layers}
 
     def _read(self, requests: Sequence[_Request], check: StopCheck) -> Sequence[_Notes | None]:
-        if len(requests) == 1:
-            return [None]
         tool, _layers, _owner, scratch = requests[0]
         layers = {layer.diff_id: layer for _tool, some, _owner, _scratch in requests for layer in some}
         # Not in the folder of one of them: that goes when its scan does.

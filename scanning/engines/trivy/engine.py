@@ -34,7 +34,7 @@ from scanning.engines.trivy.command import (
 from scanning.engines.trivy.match import Matcher, matched_with
 from scanning.engines.trivy.oci_layout import check_config
 from scanning.engines.trivy.protobuf import NotEncodable
-from scanning.engines.trivy.run import analyze_image, read_layers
+from scanning.engines.trivy.run import analyze_image
 from scanning.engines.trivy.served import analyze_on_server
 from scanning.engines.trivy.server import MatchServer, ServerFailed
 from scanning.engines.trivy.setup import (
@@ -244,7 +244,7 @@ class TrivySession:
 
     def read(self, layers: Sequence[StoredLayer], *, scratch: Path, check: StopCheck, timeout: float) -> None:
         """Remember what Trivy tells of layers that all have a path. Raises EngineError; see :meth:`analyse`."""
-        self._save(read_layers(self._tool, layers, scratch=scratch, timeout=timeout, check=check))
+        self._read(layers, scratch=scratch, check=check, timeout=timeout)
 
     def _analyse(self, request: AnalysisRequest, check: StopCheck) -> ImageReport:
         if self._tool.server is not None:
@@ -261,15 +261,18 @@ class TrivySession:
     def _with_notes(self, request: AnalysisRequest, check: StopCheck) -> AnalysisRequest:
         """Return the request with a note of each layer, which are read if they have a path."""
         here = list({layer.diff_id: layer for layer in request.image.layers if layer.path is not None}.values())
-        self._end_announcement()
-        if not here:
-            return request
-        scratch, timeout = request.scratch, request.timeout
-        new = self._batcher.read(self._tool, here, owner=self._owner, scratch=scratch, timeout=timeout, check=check)
-        self._save(new)
+        new = self._read(here, scratch=request.scratch, check=check, timeout=request.timeout) if here else {}
         notes = {**request.notes, **{diff_id: note for diff_id, note in new.items() if note.record}}
         layers = [replace(layer, path=None) if layer.diff_id in notes else layer for layer in request.image.layers]
         return replace(request, image=replace(request.image, layers=layers), notes=notes)
+
+    def _read(
+        self, layers: Sequence[StoredLayer], *, scratch: Path, check: StopCheck, timeout: float
+    ) -> Mapping[str, CachedLayer]:
+        self._end_announcement()
+        notes = self._batcher.read(self._tool, layers, owner=self._owner, scratch=scratch, timeout=timeout, check=check)
+        self._save(notes)
+        return notes
 
     def _save(self, notes: Mapping[str, CachedLayer]) -> None:
         self._memory.save(self._variant, {diff_id: note for diff_id, note in notes.items() if note.record})

@@ -270,14 +270,17 @@ class MatchServer:
             if connection is not None:
                 connection.close()
             raise
-        with self._lock:
-            server.idle.append(connection)
         if status != 200:
+            connection.close()  # the server may have closed it too
             raise ScanRefused(f"it answered {status}: {content[:300]!a}")
+        if connection.sock is not None:
+            with self._lock:
+                server.idle.append(connection)
         return content
 
     def _connection(self, server: _Running, check: StopCheck) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("trivy")
+        connection.auto_open = 0  # else it would look for that name where it is closed
         connection.sock = server.process.connect(check=check, timeout=START_TIMEOUT_SECONDS)
         connection.sock.settimeout(READ_TIMEOUT_SECONDS)
         return connection
