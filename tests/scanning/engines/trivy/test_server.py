@@ -90,6 +90,12 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def freeze(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)
+
+
 def test_it_is_started_when_it_is_asked_and_ends_with_all_that_it_has_started(
     asking: Callable[..., Asking], tmp_path: Path
 ) -> None:
@@ -172,7 +178,7 @@ def test_whoever_asks_one_that_hangs_is_cancelled_or_ends_in_time(asking: Callab
     ask = asking()
     ask()
     (server,) = ask.running
-    os.kill(children(server.process.pid)[0], signal.SIGSTOP)
+    freeze(children(server.process.pid)[0])
 
     class Stop(Exception):
         pass
@@ -184,7 +190,7 @@ def test_whoever_asks_one_that_hangs_is_cancelled_or_ends_in_time(asking: Callab
         ask(name="another", timeout=0.5)
     assert names(ask()), "the next one has another server"
     (server,) = ask.running
-    os.kill(children(server.process.pid)[0], signal.SIGSTOP)
+    freeze(children(server.process.pid)[0])
     began = time.monotonic()
     with pytest.raises(Stop):
         ask(check=check)
