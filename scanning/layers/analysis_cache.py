@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
+from django.db.models import QuerySet
+
 from scanning.engines.base import LayerReport, MalwareFact, Severity
 from scanning.engines.trivy.cache import CachedLayer, MaskedSecret
 from scanning.models import LayerResult
@@ -49,30 +51,40 @@ def store_malware_reports(reports: Mapping[tuple[str, str], LayerReport], versio
 class DatabaseLayerCache:
     """Trivy's notes of layers, in the database that all workers share. See ``trivy.cache.LayerCache``."""
 
-    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+    def cached(self, variant: str, diff_ids: Collection[str], *, owner: str) -> frozenset[str]:
         """Return those of the layers of which there is a note."""
-        rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant)
-        return frozenset(rows.values_list("diff_id", flat=True))
+        return frozenset(_notes(variant, diff_ids, owner).values_list("diff_id", flat=True))
 
-    def load(self, variant: str, diff_ids: Collection[str]) -> dict[str, CachedLayer]:
+    def load(self, variant: str, diff_ids: Collection[str], *, owner: str) -> dict[str, CachedLayer]:
         """Return the notes there are of these layers; one that cannot be read counts as none."""
-        rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant)
+        rows = _notes(variant, diff_ids, owner).order_by("-engine_version")  # those that are good for all at last
         notes = {}
         for diff_id, packed in rows.values_list("diff_id", "record"):
             if (note := _unpacked(packed)) is not None:
                 notes[diff_id] = note
         return notes
 
-    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
-        """Keep notes by diff ID, in place of older ones."""
+    def save(self, variant: str, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
+        """Keep notes by diff ID, in place of older ones; they are good for images of ``owner``, "" for all."""
+        version = _version(variant, owner)
         _store(
-            LayerResult(diff_id=diff_id, engine=TRIVY_ENGINE, engine_version=variant, record=_packed(note))
+            LayerResult(diff_id=diff_id, engine=TRIVY_ENGINE, engine_version=version, record=_packed(note))
             for diff_id, note in notes.items()
         )
 
     def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         """Have these layers pulled and read again."""
-        LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant).delete()
+        rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE)
+        rows.filter(engine_version__startswith=variant).delete()
+
+
+def _version(variant: str, owner: str) -> str:
+    return f"{variant} of {owner}" if owner else variant
+
+
+def _notes(variant: str, diff_ids: Collection[str], owner: str) -> QuerySet[LayerResult]:
+    versions = {variant, _version(variant, owner)}
+    return LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version__in=versions)
 
 
 def _store(rows: Iterable[LayerResult]) -> None:

@@ -1,6 +1,7 @@
 """Layers of images that come to Trivy at the same time are read in one run, for most of a short run is its start.
 
-Those of one owner alone: a Trivy that one of them took over could lie about the others.
+A Trivy that one of them has taken over could lie about the others. So a run holds layers of one owner, what it says is
+good for images of this owner alone, and a layer that other images have too is read by itself.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import itertools
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scanning.engines.base import EngineError, StopCheck, StoredLayer
@@ -54,17 +55,21 @@ class LayerBatcher:
         scratch: Path,
         timeout: float,
         check: StopCheck,
-    ) -> _Notes:
-        """Return what Trivy tells of the layers of one image, of whom ``owner`` says whose it is.
+    ) -> Iterator[tuple[str, _Notes]]:
+        """Yield what Trivy tells of the layers of one image, and for whose images that is good: ``owner``, "" for all.
 
-        Raises EngineError, and what ``check`` raises.
+        ``owner`` says whose image it is. Raises EngineError, and what ``check`` raises.
         """
-        notes: _Notes | None = None
-        if sum(layer.size for layer in layers) <= SMALL_IMAGE_BYTES and self._batcher.others:
-            notes = self._batcher.ask((tool, layers, owner, scratch), check=check)
-        if notes is None:
-            notes = read_layers(tool, layers, scratch=scratch, timeout=timeout, check=check)
-        return {layer.diff_id: notes[layer.diff_id] for layer in layers}
+        alone = [[layer] for layer in layers if layer.is_shared]
+        rest = [layer for layer in layers if not layer.is_shared]
+        if rest and sum(layer.size for layer in rest) <= SMALL_IMAGE_BYTES and self._batcher.others:
+            notes = self._batcher.ask((tool, rest, owner, scratch), check=check)
+            if notes is not None:
+                yield owner, {layer.diff_id: notes[layer.diff_id] for layer in rest}
+                rest = []
+        for some in (*alone, *([rest] if rest else [])):
+            notes = read_layers(tool, some, scratch=scratch, timeout=timeout, check=check)
+            yield "" if len(some) == 1 else owner, notes
 
     def _read(self, requests: Sequence[_Request], check: StopCheck) -> Sequence[_Notes | None]:
         tool, _layers, _owner, scratch = requests[0]

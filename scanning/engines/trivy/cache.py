@@ -45,16 +45,19 @@ class CachedLayer:
 
 
 class LayerCache(Protocol):
-    """Keeps notes of layers for all workers. ``variant`` names the engine and settings that a note is good for."""
+    """Keeps notes of layers for all workers. ``variant`` names the engine and settings that a note is good for.
 
-    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+    ``owner`` says whose images ask: they get what is good for all, or for this owner.
+    """
+
+    def cached(self, variant: str, diff_ids: Collection[str], *, owner: str) -> frozenset[str]:
         """Return those of the layers of which there is a note."""
 
-    def load(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, CachedLayer]:
+    def load(self, variant: str, diff_ids: Collection[str], *, owner: str) -> Mapping[str, CachedLayer]:
         """Return the notes there are of these layers."""
 
-    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
-        """Keep notes by diff ID, in place of older ones."""
+    def save(self, variant: str, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
+        """Keep notes by diff ID, in place of older ones; they are good for images of ``owner``, "" for all."""
 
     def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         """Have these layers pulled and read again."""
@@ -63,15 +66,15 @@ class LayerCache(Protocol):
 class NullLayerCache:
     """Knows nothing and keeps nothing."""
 
-    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+    def cached(self, variant: str, diff_ids: Collection[str], *, owner: str) -> frozenset[str]:
         """Return none of them."""
         return frozenset()
 
-    def load(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, CachedLayer]:
+    def load(self, variant: str, diff_ids: Collection[str], *, owner: str) -> Mapping[str, CachedLayer]:
         """Return no notes."""
         return {}
 
-    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
+    def save(self, variant: str, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
         """Do nothing."""
 
     def discard(self, variant: str, diff_ids: Collection[str]) -> None:

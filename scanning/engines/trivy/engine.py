@@ -215,7 +215,7 @@ class TrivySession:
 
     def known(self, diff_ids: Collection[str]) -> frozenset[str]:
         """Return those of the layers that need not be pulled for the categories of this session."""
-        return self._memory.cached(self._variant, [diff_id for diff_id in diff_ids if diff_id])
+        return self._memory.cached(self._variant, [diff_id for diff_id in diff_ids if diff_id], owner=self._owner)
 
     def analyse(self, image: ImageInput, *, scratch: Path, check: StopCheck, timeout: float) -> ImageReport:
         """Return what Trivy finds in the image, and remember what it tells of each layer that has a path.
@@ -225,7 +225,7 @@ class TrivySession:
         after all, else EngineError.
         """
         absent = {layer.diff_id for layer in image.layers if layer.path is None}
-        notes = self._memory.load(self._variant, absent)
+        notes = self._memory.load(self._variant, absent, owner=self._owner)
         try:
             if lost := absent - notes.keys():
                 raise LayersMissing(lost)
@@ -255,7 +255,7 @@ class TrivySession:
             except (ServerFailed, NotEncodable, ReportTooLarge) as error:
                 log.info("An image is matched without the server of Trivy: %s", error)
         result = analyze_image(self._tool, request, check=check)
-        self._save(result.new_layers)
+        self._save(result.new_layers, owner=self._owner)
         return result.report
 
     def _with_notes(self, request: AnalysisRequest, check: StopCheck) -> AnalysisRequest:
@@ -270,12 +270,16 @@ class TrivySession:
         self, layers: Sequence[StoredLayer], *, scratch: Path, check: StopCheck, timeout: float
     ) -> Mapping[str, CachedLayer]:
         self._end_announcement()
-        notes = self._batcher.read(self._tool, layers, owner=self._owner, scratch=scratch, timeout=timeout, check=check)
-        self._save(notes)
+        notes: dict[str, CachedLayer] = {}
+        found = self._batcher.read(self._tool, layers, owner=self._owner, scratch=scratch, timeout=timeout, check=check)
+        for owner, some in found:
+            self._save(some, owner=owner)
+            notes |= some
         return notes
 
-    def _save(self, notes: Mapping[str, CachedLayer]) -> None:
-        self._memory.save(self._variant, {diff_id: note for diff_id, note in notes.items() if note.record})
+    def _save(self, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
+        kept = {diff_id: note for diff_id, note in notes.items() if note.record}
+        self._memory.save(self._variant, kept, owner=owner)
 
     def _end_announcement(self) -> None:
         if self._announced is not None:

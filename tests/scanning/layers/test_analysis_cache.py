@@ -14,17 +14,31 @@ NOTE = CachedLayer("sha256:key", b'{"DiffID": "sha256:1"}' * 1000, {"secret": Ma
 
 
 def test_a_note_is_read_back_as_it_was_by_the_same_variant_alone() -> None:
-    DatabaseLayerCache().save("a", {"sha256:1": NOTE})
-    assert DatabaseLayerCache().cached("a", ["sha256:1", "sha256:2"]) == {"sha256:1"}
-    assert DatabaseLayerCache().load("a", ["sha256:1"]) == {"sha256:1": NOTE}
-    assert DatabaseLayerCache().load("b", ["sha256:1"]) == {}
+    cache = DatabaseLayerCache()
+    cache.save("a", {"sha256:1": NOTE}, owner="")
+    assert cache.cached("a", ["sha256:1", "sha256:2"], owner="5") == {"sha256:1"}
+    assert cache.load("a", ["sha256:1"], owner="5") == {"sha256:1": NOTE}
+    assert cache.load("b", ["sha256:1"], owner="5") == {}
+
+
+def test_a_note_of_one_owner_is_read_by_no_other() -> None:
+    cache, another = DatabaseLayerCache(), CachedLayer("sha256:key", b"{}")
+    cache.save("a", {"sha256:1": NOTE}, owner="5")
+    assert cache.load("a", ["sha256:1"], owner="5") == {"sha256:1": NOTE}
+    for owner in ("", "6", "55"):
+        assert cache.cached("a", ["sha256:1"], owner=owner) == frozenset()
+        assert cache.load("a", ["sha256:1"], owner=owner) == {}
+    cache.save("a", {"sha256:1": another}, owner="")  # that is good for all, so it is taken
+    assert cache.load("a", ["sha256:1"], owner="5") == cache.load("a", ["sha256:1"], owner="6") == {"sha256:1": another}
+    cache.discard("a", ["sha256:1"])
+    assert LayerResult.objects.count() == 0
 
 
 @pytest.mark.parametrize("spoil", [lambda packed: packed[:-1], lambda packed: packed[:-1] + b"?", lambda packed: b""])
 def test_a_note_that_is_cut_or_changed_counts_as_none(spoil: object) -> None:
     assert callable(spoil)
-    DatabaseLayerCache().save("a", {"sha256:1": NOTE})
+    DatabaseLayerCache().save("a", {"sha256:1": NOTE}, owner="")
     row = LayerResult.objects.get()
     row.record = spoil(bytes(row.record or b""))
     row.save()
-    assert DatabaseLayerCache().load("a", ["sha256:1"]) == {}
+    assert DatabaseLayerCache().load("a", ["sha256:1"], owner="") == {}

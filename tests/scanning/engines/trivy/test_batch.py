@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,22 @@ def test_what_the_cache_says_is_checked_before_it_is_believed(
     notes.kept[variant, top] = notes.kept[variant, base]
     with pytest.raises(EngineError):
         analyse(trivy, image, scratch)
+
+
+def test_a_layer_that_other_images_have_too_is_read_by_itself_and_is_good_for_all(
+    make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path
+) -> None:
+    trivy, runs = runs_of(make_trivy)
+    tops = [python_package("requests", f"2.{number}.0") for number in range(4)]
+    images = [on_disk(tmp_path / "layers", BASE, top) for top in tops]
+    base = images[0].layers[0].diff_id
+    images = [replace(image, layers=[replace(image.layers[0], is_shared=True), *image.layers[1:]]) for image in images]
+    analyse_first, *rest = images
+    at_once(trivy, [analyse_first], scratch, owners=["1"])
+    assert runs == ["read", "read"], "one for the base alone"
+    at_once(trivy, rest, scratch, owners=["1"] * 3)
+    for owner in ("", "1", "2"):
+        assert trivy.session(categories=BOTH_CATEGORIES, owner=owner).known([base]) == {base}
 
 
 def test_images_of_two_owners_share_no_run(make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path) -> None:
