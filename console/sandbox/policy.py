@@ -188,16 +188,35 @@ def install_seccomp_filter(*, allow_attributes: bool, serves: bool = False) -> i
     return _filter(tuple(sorted(denied)), serves=serves)
 
 
+_process_filter: bytes | None = None  # made by prepare_to_deny_new_processes()
+
+
+def prepare_to_deny_new_processes() -> None:
+    """Make what ``deny_new_processes()`` needs, for the processes that this one forks."""
+    global _process_filter
+    machine = os.uname().machine
+    if machine in PROCESS_CALLS:
+        _process_filter = _program(PROCESS_CALLS[machine], threads_alone=True)
+
+
 def deny_new_processes() -> int:
     """Have the kernel refuse to start processes and programs; threads may be. Beside ``install_seccomp_filter()``."""
-    machine = os.uname().machine
-    return _filter(PROCESS_CALLS[machine], threads_alone=True) if machine in PROCESS_CALLS else 38
+    if _process_filter is None:
+        prepare_to_deny_new_processes()
+    return 38 if _process_filter is None else _install(_process_filter)
 
 
-def _filter(numbers: tuple[int, ...], *, threads_alone: bool = False, serves: bool = False) -> int:
+def _filter(numbers: tuple[int, ...], *, serves: bool = False) -> int:
+    return _install(_program(numbers, serves=serves))
+
+
+def _program(numbers: tuple[int, ...], *, threads_alone: bool = False, serves: bool = False) -> bytes:
     architecture, machine = next(each for each in (AARCH64, X86_64) if each[1] == os.uname().machine)
     socket_call = SOCKET_CALL[machine] if serves else None
-    program = _bpf_program(architecture, numbers, CLONE_CALLS[machine], threads_alone, socket_call)
+    return _bpf_program(architecture, numbers, CLONE_CALLS[machine], threads_alone, socket_call)
+
+
+def _install(program: bytes) -> int:
     code = ctypes.create_string_buffer(program, len(program))
     filter_ = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
     return _errno() if prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(filter_)) else 0

@@ -6,7 +6,6 @@ which kind; empty members are not written (proto3) and not read. Fields that no 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -41,7 +40,16 @@ class Table:
 
     def __init__(self, fields: Mapping[str, Field], *, ignored: tuple[str, ...] = ()) -> None:
         self.fields = dict(fields)
-        self.by_number = {field.number: (name, field) for name, field in fields.items()}
+        # By what stands before a field: its name, what it holds (None: text), names of an enumeration, if it is a list.
+        self.readers = {
+            field.number << 3 | (VARINT if field.kind in (Kind.NUMBER, Kind.FLAG) else BYTES): (
+                name,
+                None if field.kind is Kind.TEXT else field.kind,
+                field.names,
+                field.many,
+            )
+            for name, field in fields.items()
+        }
         self.ignored = frozenset(ignored)
         self.always = {name: field for name, field in fields.items() if field.always}
 
@@ -154,54 +162,54 @@ def _decode(data: bytes, position: int, end: int, table: Table, depth: int) -> J
     if depth > MAX_DEPTH:
         raise NotDecodable("messages in messages without end")
     message: Json = {}
-    by_number = table.by_number
+    readers = table.readers
+    value: Any
     while position < end:
         key = data[position]
         position += 1
         if key >= 0x80:
             key, position = _read_varint(data, position - 1)
-        named = by_number.get(key >> 3)
         wire = key & 7
         if wire == BYTES:
             size = data[position]
             position += 1
             if size >= 0x80:
                 size, position = _read_varint(data, position - 1)
-            start, position = position, position + size
+            start = position
+            position += size
             if position > end:
                 raise NotDecodable("cut off")
-            if named is None:
+            if key not in readers:
                 continue
-            name, field = named
-            kind = field.kind
-            value: Any
-            if kind is Kind.TEXT:
-                value = str(data[start:position], "utf-8")
-            elif isinstance(kind, Table):
-                value = _decode(data, start, position, kind, depth + 1)
+            name, inner, _names, many = readers[key]
+            if inner is None:
+                value = data[start:position].decode()
+            elif isinstance(inner, Table):
+                value = _decode(data, start, position, inner, depth + 1)
             else:
-                raise NotDecodable(f"{name} is no number")
+                raise NotDecodable(f"{name} is no message")
         elif wire == VARINT:
             number, position = _read_varint(data, position)
-            if named is None:
+            if key not in readers:
                 continue
-            name, field = named
-            if field.names:
-                value = field.names[number]
-            elif field.kind is Kind.FLAG:
-                value = bool(number)
-            elif field.kind is Kind.NUMBER:
-                value = struct.unpack("<q", struct.pack("<Q", number & 0xFFFFFFFFFFFFFFFF))[0]
+            name, inner, names, many = readers[key]
+            if names:
+                value = names[number]
+            elif inner is Kind.FLAG:
+                value = number != 0
             else:
-                raise NotDecodable(f"{name} is a number")
+                value = number if number < 1 << 63 else (number & 0xFFFFFFFFFFFFFFFF) - (1 << 64)
         elif wire in (FIXED64, FIXED32):
             position += 8 if wire == FIXED64 else 4
             continue
         else:
             raise NotDecodable("a field of no kind")
-        if field.many:
-            message.setdefault(name, []).append(value)
-        elif value != "" and value is not False and value != 0:
+        if many:
+            if name in message:
+                message[name].append(value)
+            else:
+                message[name] = [value]
+        elif value or isinstance(value, dict):
             message[name] = value
     if position != end:
         raise NotDecodable("cut off")
