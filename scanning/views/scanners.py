@@ -144,7 +144,7 @@ def _shared_runs() -> str:
     """Return which layers share a run of Trivy, and what one that takes it over could do to others."""
     apart = _(
         "A layer that several images have is read in a run of its own, once for all of them. What is read in a run "
-        "with other layers counts for images of their registry only."
+        "with other layers counts for images of their registry, and for images that have all of these layers."
     )
     if settings.SCANS_PER_WORKER == 1:
         alone = _("The other layers of each image have a run of their own.")

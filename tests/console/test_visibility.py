@@ -394,6 +394,7 @@ THREADS = {
     "console.jobs.worker.Worker._reap_if_due": "its round says what it sees",
     "registries.connection_test.background_test.start_connection_test": CARRIED,
     "scanning.engines.trivy.batcher.Batcher.ask": "engines ask for no rows",
+    "scanning.engines.trivy.server.MatchServer._watch_idle": "engines ask for no rows",
     "scanning.fleet.versions.tick": CARRIED,
     "scanning.health.EngineStatusCache.ready": "engines ask for no rows",
 }

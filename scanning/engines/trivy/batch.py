@@ -1,7 +1,8 @@
 """Layers of images that come to Trivy at the same time are read in one run, for most of a short run is its start.
 
 A Trivy that one of them has taken over could lie about the others. So a run holds layers of one owner, what it says is
-good for images of this owner alone, and a layer that other images have too is read by itself.
+good for images of this owner and for those that have all layers of the run, and a layer that other images have too is
+read by itself.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class LayerBatcher:
         timeout: float,
         check: StopCheck,
     ) -> Iterator[tuple[str, _Notes]]:
-        """Yield what Trivy tells of the layers of one image, and for whose images that is good: ``owner``, "" for all.
+        """Yield what Trivy tells of the layers of one image, with ``owner`` or, if a layer was read alone, "".
 
         ``owner`` says whose image it is. Raises EngineError, and what ``check`` raises.
         """

@@ -42,22 +42,24 @@ class CachedLayer:
     secrets: Mapping[str, MaskedSecret] = field(default_factory=dict)
     databases: Mapping[str, str] = field(default_factory=dict)  # of package managers: path → package_databases.Damage
     warnings: Mapping[str, str] = field(default_factory=dict)  # of Trivy on files of the layer: path → what it says
+    read_with: tuple[str, ...] = ()  # all layers of the run in which it was read, itself among them; (): alone
 
 
 class LayerCache(Protocol):
     """Keeps notes of layers for all workers. ``variant`` names the engine and settings that a note is good for.
 
-    ``owner`` says whose images ask: they get what is good for all, or for this owner.
+    ``owner`` says whose image asks: it gets what was read alone, or in a run for this owner, or in one of which it has
+    all layers itself. In any other run, a layer that took Trivy over would speak for layers of others.
     """
 
     def cached(self, variant: str, diff_ids: Collection[str], *, owner: str) -> frozenset[str]:
-        """Return those of the layers of which there is a note."""
+        """Return those of an image's layers of which there is a note."""
 
     def load(self, variant: str, diff_ids: Collection[str], *, owner: str) -> Mapping[str, CachedLayer]:
-        """Return the notes there are of these layers."""
+        """Return the notes there are of an image's layers."""
 
     def save(self, variant: str, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
-        """Keep notes by diff ID, in place of older ones; they are good for images of ``owner``, "" for all."""
+        """Keep notes by diff ID, in place of older ones; ``owner`` is for whom they were read, "" where each alone."""
 
     def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         """Have these layers pulled and read again."""

@@ -255,7 +255,7 @@ class TrivySession:
             except (ServerFailed, NotEncodable, ReportTooLarge) as error:
                 log.info("An image is matched without the server of Trivy: %s", error)
         result = analyze_image(self._tool, request, check=check)
-        self._save(result.new_layers, owner=self._owner)
+        self._save(result.new_layers, owner=self._owner if len(result.new_layers) > 1 else "")
         return result.report
 
     def _with_notes(self, request: AnalysisRequest, check: StopCheck) -> AnalysisRequest:

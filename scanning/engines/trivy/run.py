@@ -68,7 +68,8 @@ def read_layers(
         if finished.returncode != 0:
             _raise_failure(finished, ())
         unread = unreadable_files(finished)
-        return _layers_to_cache(tool, layers, work, known=(), found=(), unread=unread, check=check)
+        notes = _layers_to_cache(tool, layers, work, known=(), found=(), unread=unread, check=check)
+        return _read_together(notes)
 
 
 def _analyze_in_parts(tool: TrivySetup, request: AnalysisRequest, *, check: StopCheck) -> AnalysisResult:
@@ -105,7 +106,15 @@ def _analyze_in_one_run(
         new_layers = _layers_to_cache(
             tool, layers, work, known=notes.values(), found=report.secrets, unread=unread, check=check
         )
-    return AnalysisResult(make_image_report(tool, report, layers, {**notes, **new_layers}), new_layers)
+    return AnalysisResult(make_image_report(tool, report, layers, {**notes, **new_layers}), _read_together(new_layers))
+
+
+def _read_together(notes: dict[str, CachedLayer]) -> dict[str, CachedLayer]:
+    """Return notes of layers that one run has read, which say so where there are several."""
+    if len(notes) < 2:
+        return notes
+    together = tuple(sorted(notes))
+    return {diff_id: replace(note, read_with=together) for diff_id, note in notes.items()}
 
 
 @contextmanager

@@ -25,8 +25,7 @@ from pathlib import Path
 
 from console.sandbox.local_server import LocalServer, ServerNotReached, can_serve
 from scanning.engines.base import StopCheck
-from scanning.engines.trivy import rpc_messages
-from scanning.engines.trivy.command import MAX_REPORT_BYTES, ReportTooLarge, report_too_large, trivy_environment
+from scanning.engines.trivy import command, rpc_messages
 from scanning.engines.trivy.protobuf import Json, NotDecodable, NotEncodable, Table, decode, delimited, encode
 
 __all__ = ["LayerRecord", "MatchServer", "NotEncodable", "ServerFailed", "layer_record"]
@@ -154,7 +153,7 @@ class MatchServer:
         server = self._acquire((executable, database), home, check)
         try:
             yield server
-        except (NotEncodable, ReportTooLarge, ScanRefused):
+        except (NotEncodable, command.ReportTooLarge, ScanRefused):
             raise
         except BaseException:
             self._retire(server)  # it may be at work still on what nobody waits for
@@ -224,7 +223,7 @@ class MatchServer:
                 memory_bytes=HARD_MEMORY_BYTES,
                 file_bytes=1024**2,
                 env={
-                    **trivy_environment(work),
+                    **command.trivy_environment(work),
                     "TRIVY_TOKEN": token,  # not on the command line, which all may read
                     "GOGC": FULL_SPEED_GC,
                     "GOMEMLIMIT": MEMORY_LIMIT,
@@ -294,9 +293,9 @@ class MatchServer:
             if time.monotonic() > ends:
                 raise ServerFailed("it took too long")
         response = connection.getresponse()
-        content = response.read(MAX_REPORT_BYTES + 1)
-        if len(content) > MAX_REPORT_BYTES:
-            raise report_too_large()
+        content = response.read(command.MAX_REPORT_BYTES + 1)
+        if len(content) > command.MAX_REPORT_BYTES:
+            raise command.report_too_large()
         return response.status, content
 
     def _release(self, server: _Running) -> None:

@@ -175,8 +175,10 @@ def both(tool: TrivySetup, images: Sequence[ImageInput], scratch: Path) -> list[
         request = AnalysisRequest(image, {}, scratch, 60)
         assert tool.server
         report = analyze_on_server(tool.server, tool, replace(request, notes=notes), check=no_stop)
-        own = {layer.diff_id: notes[layer.diff_id] for layer in image.layers}
-        results.append((AnalysisResult(report, own), analyze_image(tool, request, check=no_stop)))
+        alone = analyze_image(tool, request, check=no_stop)
+        own = {layer.diff_id: replace(notes[layer.diff_id], read_with=()) for layer in image.layers}
+        others = {diff_id: replace(note, read_with=()) for diff_id, note in alone.new_layers.items()}
+        results.append((AnalysisResult(report, own), AnalysisResult(alone.report, others)))
     return results
 
 
