@@ -14,6 +14,7 @@ from scanning.engines.clamav.engine import ClamAv
 from scanning.engines.sandbox.pool import SandboxPool
 from scanning.engines.trivy.batch import MAX_BATCH_IMAGES
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
+from scanning.engines.trivy.server import MatchServer
 from scanning.engines.yara.engine import Yara
 from scanning.layers import LayerStore
 from scanning.layers.analysis_cache import DatabaseLayerCache
@@ -48,6 +49,7 @@ def trivy() -> Trivy:
         database=vulndb_install.folder(),
         fingerprint_key=fingerprint_key(),
         run=sandbox_run.run,
+        server=MatchServer(),
     )
 
 

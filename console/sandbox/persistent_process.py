@@ -9,41 +9,53 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from console.sandbox.run import GRACE_SECONDS, STDERR_TAIL_BYTES, descendant_memory_bytes, supervisor_command
 
 
-class ResidentProcess:
-    """One such program, started by making this. Belongs to the process that made it, and to it alone."""
+class PersistentProcess:
+    """A program under a supervisor of its own. Belongs to the process that started it, and to it alone."""
 
-    def __init__(self, argv: Sequence[str | Path], *, memory_bytes: int, reads: Sequence[Path]) -> None:
-        """Start ``argv`` with an empty environment, reading below ``reads`` alone where the system has Landlock.
-
-        ``memory_bytes`` is what the kernel holds it to twice over; who asks it looks at ``memory()``.
-        """
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        control: socket.socket,
+        theirs: socket.socket,
+        stdin: int,
+        env: Mapping[str, str],
+        cwd: Path | str,
+        passed: Sequence[int] = (),
+    ) -> None:
+        """Start ``command``, which ``supervisor_command()`` has made: it listens at ``theirs``, we at ``control``."""
         self.owner = os.getpid()
-        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control, control = socket.socketpair()
-        with theirs, control:
-            command = supervisor_command(
-                argv, control=control, memory_bytes=memory_bytes, file_bytes=0, network=False, reads=reads, writes=()
-            )
-            self._supervisor = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env={},
-                cwd="/",
-                pass_fds=[control.fileno()],
-                start_new_session=True,
-            )
+        self._control = control
+        self._supervisor = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=dict(env),
+            cwd=cwd,
+            pass_fds=[theirs.fileno(), *passed],
+            start_new_session=True,
+        )
         assert self._supervisor.stderr is not None  # noqa: S101 (narrows the type)
         self.errors = self._supervisor.stderr
         os.set_blocking(self.errors.fileno(), False)
         self._tail = b""
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process ID; the program is below it."""
+        return self._supervisor.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the program has ended."""
+        return self._supervisor.poll() is not None
 
     def memory(self) -> int:
         """Return the resident memory of the program and what it started, in bytes."""
@@ -63,7 +75,6 @@ class ResidentProcess:
 
     def kill(self) -> None:
         """End it and all that it has started, at once."""
-        self.channel.close()
         self._control.close()  # its supervisor takes that for our death
         try:
             self._supervisor.wait(timeout=GRACE_SECONDS)
@@ -74,7 +85,33 @@ class ResidentProcess:
 
     def detach(self) -> None:
         """Let go of what was inherited by a fork, without ending it: the program is another process's."""
-        self.channel.close()
         self._control.close()
         self.errors.close()
         self._supervisor.returncode = 0  # else Popen would complain of a child that is none
+
+
+class ResidentProcess(PersistentProcess):
+    """One that is spoken to by messages, started by making this."""
+
+    def __init__(self, argv: Sequence[str | Path], *, memory_bytes: int, reads: Sequence[Path]) -> None:
+        """Start ``argv`` with an empty environment, reading below ``reads`` alone where the system has Landlock.
+
+        ``memory_bytes`` is what the kernel holds it to twice over; who asks it looks at ``memory()``.
+        """
+        self.channel, stdin = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control, theirs = socket.socketpair()
+        with stdin, theirs:
+            command = supervisor_command(
+                argv, control=theirs, memory_bytes=memory_bytes, file_bytes=0, network=False, reads=reads, writes=()
+            )
+            super().__init__(command, control=control, theirs=theirs, stdin=stdin.fileno(), env={}, cwd="/")
+
+    def kill(self) -> None:
+        """End it and all that it has started, at once."""
+        self.channel.close()
+        super().kill()
+
+    def detach(self) -> None:
+        """Let go of what was inherited by a fork, without ending it: the program is another process's."""
+        self.channel.close()
+        super().detach()

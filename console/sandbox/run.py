@@ -1,6 +1,6 @@
 """Run an engine as a child process with bounds; nothing of it survives this call. Knows neither Django nor jobs.
 
-resident.py keeps one for longer.
+persistent_process.py keeps one for longer.
 """
 
 from __future__ import annotations
@@ -183,11 +183,21 @@ def supervisor_command(
     network: bool,
     reads: Sequence[Path],
     writes: Sequence[Path],
+    port: int | None = None,
+    ways: socket.socket | None = None,
 ) -> list[str | Path]:
-    """Return the command that runs ``argv`` under a supervisor which listens at ``control``: see :func:`run`."""
+    """Return the command that runs ``argv`` under a supervisor which listens at ``control``: see :func:`run`.
+
+    With ``port`` it may listen there for TCP. If the system grants a network namespace, ``ways`` is where sockets are
+    sent by which it can be reached.
+    """
     options = [f"--control={control.fileno()}", f"--grace={GRACE_SECONDS}", f"--descriptors={MAX_DESCRIPTORS}"]
     if not network and sandbox_support().network:
         options += ["--cage=1", f"--processes={MAX_PROCESSES}"]
+    if port is not None:
+        options.append(f"--port={port}")
+    if ways is not None:
+        options.append(f"--ways={ways.fileno()}")
     if not network:
         options += ["--offline=1", *(["--calls=1"] if sandbox_support().calls else [])]
     if sandbox_support().files:

@@ -32,6 +32,7 @@ from console.processes.control import (
 from console.sandbox import policy
 
 OOM_SCORE = "800"
+WAYS_IN = 16  # connections to a server in a network namespace of its own, over its life
 
 
 def main() -> int:
@@ -47,6 +48,8 @@ def main() -> int:
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
 
     error, child = _start(options)
+    if options.ways is not None:
+        os.close(options.ways)
     if error:
         os.write(control, f"failed {error}\n".encode())
         return 1
@@ -89,6 +92,8 @@ def _options() -> SimpleNamespace:
         calls="calls" in given,
         files="files" in given,
         offline="offline" in given,
+        port=int(given["port"]) if "port" in given else None,
+        ways=int(given["ways"]) if "ways" in given else None,
         reads=[os.fsencode(word[7:]) for word in mine if word.startswith("--read=")],
         writes=[os.fsencode(word[8:]) for word in mine if word.startswith("--write=")],
         grace=float(given["grace"]),
@@ -127,8 +132,12 @@ def _exec_engine(options: SimpleNamespace, supervisor: int) -> None:
     set_no_new_privs()
     if options.cage and (failed := policy.unshare_namespaces()):
         raise OSError(failed, os.strerror(failed))
+    if options.ways is not None:
+        if failed := policy.start_loopback():
+            raise OSError(failed, os.strerror(failed))
+        policy.send_sockets(options.ways, WAYS_IN)
     environment = _environment()  # before /proc is closed
-    files = {"reads": options.reads, "writes": options.writes, "offline": options.offline}
+    files = {"reads": options.reads, "writes": options.writes, "offline": options.offline, "port": options.port}
     if options.files and (failed := policy.restrict_paths(**files)):
         raise OSError(failed, os.strerror(failed))
     limits = [
@@ -144,7 +153,8 @@ def _exec_engine(options: SimpleNamespace, supervisor: int) -> None:
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(limit, (bound, bound))
     die_with_parent(supervisor)
-    if options.calls and (failed := policy.install_seccomp_filter(allow_attributes=bool(options.writes))):
+    calls = {"allow_attributes": bool(options.writes), "serves": options.port is not None}
+    if options.calls and (failed := policy.install_seccomp_filter(**calls)):
         raise OSError(failed, os.strerror(failed))
     os.execve(options.engine[0], options.engine, environment)  # noqa: S606  # nosec B606  # what we were started for
 

@@ -58,6 +58,7 @@ class StoredLayer:
     diff_id: str
     path: Path | None  # None: not pulled, because every engine knows it already
     size: int = 0  # uncompressed bytes
+    is_shared: bool = False  # other images have it too: whoever made those of this image must not speak for it
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from console.i18n.message_codes import Message
 from inventory.content import layer_proof
+from inventory.content.layer_sharing import shared_layers
 from registries.clients import RegistryClient
 from registries.oci import Descriptor, ImageManifest
 from scanning.engines.base import StoredLayer
@@ -77,6 +78,7 @@ class ScannedLayers:
         self._statuses: dict[str, layer_proof.LayerStatus] = {}  # what is stored of it
         self._unwritten_proofs: dict[str, layer_proof.PulledLayer] = {}  # what our pulls have shown
         self._held_by_registry: set[str] = set()  # what the registry has shown to hold
+        self._shared: dict[str, bool] = {}  # whether other images have it too, as far as that was asked
 
     @property
     def is_proven(self) -> bool:
@@ -158,4 +160,11 @@ class ScannedLayers:
         """Return a layer as Trivy gets it: without its path where its diff ID is ``known``."""
         file, diff_id = self.files.get(layer.digest), self.diff_id(layer)
         path = file.path if file and diff_id not in known else None
-        return StoredLayer(position, diff_id, path, file.size if file else 0)
+        size = file.size if file else 0
+        return StoredLayer(position, diff_id, path, size, is_shared=self._shared.get(layer.digest, True))
+
+    def look_up_sharing(self, manifest_digest: str) -> None:
+        """Ask which of the layers that are on disk other images have too."""
+        if unknown := self.files.keys() - self._shared.keys():
+            shared = shared_layers(unknown, manifest_digest=manifest_digest, registry_id=self._registry_id)
+            self._shared |= {digest: digest in shared for digest in unknown}

@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
+from django.db.models import QuerySet
+
 from scanning.engines.base import LayerReport, MalwareFact, Severity
 from scanning.engines.trivy.cache import CachedLayer, MaskedSecret
 from scanning.models import LayerResult
@@ -49,30 +51,52 @@ def store_malware_reports(reports: Mapping[tuple[str, str], LayerReport], versio
 class DatabaseLayerCache:
     """Trivy's notes of layers, in the database that all workers share. See ``trivy.cache.LayerCache``."""
 
-    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
-        """Return those of the layers of which there is a note."""
-        rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant)
-        return frozenset(rows.values_list("diff_id", flat=True))
+    def cached(self, variant: str, diff_ids: Collection[str], *, owner: str) -> frozenset[str]:
+        """Return those of an image's layers of which there is a note."""
+        own = frozenset(_notes(variant, diff_ids, owner).values_list("diff_id", flat=True))
+        return own | _notes_of_others(variant, diff_ids, frozenset(diff_ids) - own).keys()
 
-    def load(self, variant: str, diff_ids: Collection[str]) -> dict[str, CachedLayer]:
-        """Return the notes there are of these layers; one that cannot be read counts as none."""
-        rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant)
+    def load(self, variant: str, diff_ids: Collection[str], *, owner: str) -> dict[str, CachedLayer]:
+        """Return the notes there are of an image's layers; one that cannot be read counts as none."""
+        rows = _notes(variant, diff_ids, owner).order_by("-engine_version")  # those that are good for all at last
         notes = {}
         for diff_id, packed in rows.values_list("diff_id", "record"):
             if (note := _unpacked(packed)) is not None:
                 notes[diff_id] = note
-        return notes
+        return notes | _notes_of_others(variant, diff_ids, frozenset(diff_ids) - notes.keys())
 
-    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
-        """Keep notes by diff ID, in place of older ones."""
+    def save(self, variant: str, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
+        """Keep notes by diff ID, in place of older ones; ``owner`` is for whom they were read, "" where each alone."""
+        version = _version(variant, owner)
         _store(
-            LayerResult(diff_id=diff_id, engine=TRIVY_ENGINE, engine_version=variant, record=_packed(note))
+            LayerResult(diff_id=diff_id, engine=TRIVY_ENGINE, engine_version=version, record=_packed(note))
             for diff_id, note in notes.items()
         )
 
     def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         """Have these layers pulled and read again."""
-        LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant).delete()
+        rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE)
+        rows.filter(engine_version__startswith=variant).delete()
+
+
+def _version(variant: str, owner: str) -> str:
+    return f"{variant} of {owner}" if owner else variant
+
+
+def _notes(variant: str, diff_ids: Collection[str], owner: str) -> QuerySet[LayerResult]:
+    versions = {variant, _version(variant, owner)}
+    return LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version__in=versions)
+
+
+def _notes_of_others(variant: str, diff_ids: Collection[str], wanted: Collection[str]) -> dict[str, CachedLayer]:
+    """Return the notes of the ``wanted`` layers that were read for another owner, with layers of this image alone."""
+    if not wanted:
+        return {}
+    rows = LayerResult.objects.filter(diff_id__in=wanted, engine=TRIVY_ENGINE)
+    rows = rows.filter(engine_version__startswith=f"{variant} of ")
+    found = ((diff_id, _unpacked(packed)) for diff_id, packed in rows.values_list("diff_id", "record"))
+    own = frozenset(diff_ids)
+    return {diff_id: note for diff_id, note in found if note and note.read_with and own.issuperset(note.read_with)}
 
 
 def _store(rows: Iterable[LayerResult]) -> None:
@@ -88,7 +112,8 @@ def _store(rows: Iterable[LayerResult]) -> None:
 
 def _packed(note: CachedLayer) -> bytes:
     secrets = {key: [shown.masked, shown.fingerprint] for key, shown in note.secrets.items()}
-    told = {"databases": dict(note.databases), "warnings": storable_json(dict(note.warnings))}
+    told: dict[str, object] = {"databases": dict(note.databases), "warnings": storable_json(dict(note.warnings))}
+    told |= {"read_with": list(note.read_with)} if note.read_with else {}
     head = json.dumps({"key": note.key, "secrets": secrets, **told}).encode()
     return zlib.compress(head + b"\n" + note.record, 1)
 
@@ -102,6 +127,7 @@ def _unpacked(packed: bytes | memoryview | None) -> CachedLayer | None:
         head, _newline, told = plain.partition(b"\n")
         values = json.loads(head)
         secrets = {key: MaskedSecret(masked, fingerprint) for key, (masked, fingerprint) in values["secrets"].items()}
-        return CachedLayer(values["key"], told, secrets, dict(values["databases"]), dict(values["warnings"]))
+        read_with = tuple(values.get("read_with", ()))
+        return CachedLayer(values["key"], told, secrets, dict(values["databases"]), dict(values["warnings"]), read_with)
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -141,22 +141,22 @@ def _engine_context(title: str, looks_for: str, readiness: Readiness | None) -> 
 
 
 def _shared_runs() -> str:
-    """Return which images share a run of Trivy, and what one that takes it over could do to others."""
-    shared = _(
-        "Layers and packages that images have in common are read once for all of them: an image that takes control of "
-        "Trivy could falsify the results for those it has in common with others."
+    """Return which layers share a run of Trivy, and what one that takes it over could do to others."""
+    apart = _(
+        "A layer that several images have is read in a run of its own, once for all of them. What is read in a run "
+        "with other layers counts for images of their registry, and for images that have all of these layers."
     )
     if settings.SCANS_PER_WORKER == 1:
-        alone = _("Each image has a run of its own.")
-        return f"{alone} {shared}"
+        alone = _("The other layers of each image have a run of their own.")
+        return f"{apart} {alone}"
     return "{} {}".format(
+        apart,
         _(
-            "Up to %(n)d small images of one registry that are scanned at the same time share a run; images of two "
-            "registries never do. An image that takes control of Trivy could falsify the results of the others in its "
-            "run. To give each image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
+            "The other layers of up to %(n)d small images of one registry that are scanned at the same time share a "
+            "run; layers of two registries never do. A layer that takes control of Trivy could falsify the results of "
+            "the others in its run. To give each image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
         )
         % {"n": configured_engines.MAX_BATCH_IMAGES},
-        shared,
     )
 
 

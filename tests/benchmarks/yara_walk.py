@@ -78,7 +78,9 @@ def _time(work: Callable[[], object], times: int) -> float:
 
 def _walk_and_scan(path: Path, rules: yara_x.Rules) -> None:
     with path.open("rb") as file:
-        yara_scan.YaraLayerScan(rules, yara_scan.MAX_FILE_BYTES).layer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        yara_scan.YaraLayerScan(yara_scan.make_scanner(rules), yara_scan.MAX_FILE_BYTES).layer(
+            mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        )
 
 
 def _walk(path: Path) -> list[tar.TarEntry]:

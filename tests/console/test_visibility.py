@@ -393,6 +393,7 @@ THREADS = {
     "console.jobs.thread_pool._ThreadPool.start_thread": CARRIED,
     "registries.connection_test.background_test.start_connection_test": CARRIED,
     "scanning.engines.trivy.batcher.Batcher.ask": "engines ask for no rows",
+    "scanning.engines.trivy.server.MatchServer._watch_idle": "engines ask for no rows",
     "scanning.fleet.versions.tick": CARRIED,
     "scanning.health.EngineStatusCache.ready": "engines ask for no rows",
 }

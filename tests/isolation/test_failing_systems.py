@@ -17,6 +17,7 @@ from inventory.models import Image
 from scanning import configured_engines, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.trivy.match import Matcher
+from scanning.engines.trivy.server import MatchServer, ServerFailed
 from scanning.findings import coverage
 from scanning.models import CategoryResult, PackageVariant, Rematch
 from scanning.rematch import match_parts
@@ -177,6 +178,11 @@ def test_a_trivy_that_does_not_work_fails_the_job_and_says_nothing_of_images(
     for tag in tags:
         scan(tag, "vulnerabilities")
     install(tmp_path / "new", day=2)
+
+    def refuse(*_records: Any, **_options: Any) -> Any:
+        raise ServerFailed("broken")
+
+    monkeypatch.setattr(MatchServer, "scan", refuse)
     monkeypatch.setattr("scanning.engines.trivy.match.MATCH_TEMPLATE", "{{ nonsense")
     job = match_again()
     assert (job.state, job.unmatched) == (State.FAILED, 0)

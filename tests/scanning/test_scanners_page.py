@@ -173,7 +173,7 @@ def test_an_engine_that_is_not_ready_is_a_scan_exception_and_no_zero(
 def test_the_page_says_which_images_share_a_run_and_how_to_keep_them_apart(scans: int) -> None:
     with override_settings(SCANS_PER_WORKER=scans):
         text = client("viewer").get(PAGE).content.decode()
-    assert ("Each image has a run of its own." in text) is (scans == 1)
-    assert ("of one registry that are scanned at the same time share a run" in text) is (scans == 5)
+    assert ("The other layers of each image have a run of their own." in text) is (scans == 1)
+    assert ("of one registry that are scanned at the same time share a " in text) is (scans == 5)
     assert ("TALLYMAN_SCANS_PER_WORKER=1" in text) is (scans == 5)
-    assert "could falsify the results for those it has in common with others" in text
+    assert "A layer that several images have is read in a run of its own" in text

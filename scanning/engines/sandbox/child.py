@@ -1,7 +1,8 @@
 """The program in the sandbox: everything that reads the bytes of layers for the engines against malware.
 
-It loads the rules once. Each layer is then read by a process of its own, forked for it and ended with it: what takes
-that over has no other layer, no other answers, and nobody to ask for more. See protocol.py for what is said,
+It loads the rules once, and makes ready what does not depend on a layer. Each layer is then read by a process of its
+own, forked for it and ended with it: what takes that over has no other layer, no other answers, and nobody to ask for
+more. See protocol.py for what is said,
 client.py for who says it.
 """
 
@@ -24,7 +25,7 @@ from console.sandbox import policy
 from scanning.engines.formats import tar
 from scanning.engines.sandbox import protocol
 from scanning.engines.skipped_content import printable_path
-from scanning.engines.yara.scan import YaraLayerScan
+from scanning.engines.yara.scan import YaraLayerScan, make_scanner
 
 CONTROL_DESCRIPTOR = 0  # the descriptor that the worker asks at
 
@@ -33,22 +34,23 @@ def main() -> None:
     """Do what is asked until the worker is gone."""
     control = socket.socket(fileno=CONTROL_DESCRIPTOR)
     become_subreaper()
-    rules: Any = None
+    policy.prepare_to_deny_new_processes()
+    scanner: Any = None
     while True:
         request, descriptors = protocol.receive(control, descriptors=2)
         if request is None:
             return
         if "rules" in request:
             with open(descriptors[0], "rb") as file:  # noqa: PTH123 (a descriptor)
-                rules = yara_x.Rules.deserialize_from(file)
+                scanner = make_scanner(yara_x.Rules.deserialize_from(file))
             gc.collect()
             gc.freeze()  # so that what is forked shares it
             protocol.send(control, {"ready": True})
         else:
-            protocol.send(control, {"ended": _run_forked(control, request, descriptors, rules)})
+            protocol.send(control, {"ended": _run_forked(control, request, descriptors, scanner)})
 
 
-def _run_forked(control: socket.socket, request: dict[str, object], descriptors: list[int], rules: Any) -> int:
+def _run_forked(control: socket.socket, request: dict[str, object], descriptors: list[int], scanner: Any) -> int:
     """Do what is asked in a process of its own; return how it ended, when nothing of it is left."""
     parent = os.getpid()
     child = os.fork()
@@ -61,7 +63,7 @@ def _run_forked(control: socket.socket, request: dict[str, object], descriptors:
             layer, channel = descriptors
             data = mmap.mmap(layer, 0, prot=mmap.PROT_READ)
             os.close(layer)
-            _respond(_ResponseWriter(socket.socket(fileno=channel)), request, data, rules)
+            _respond(_ResponseWriter(socket.socket(fileno=channel)), request, data, scanner)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -95,12 +97,12 @@ class _ResponseWriter:
         self._rows, self._size = [], 0
 
 
-def _respond(answers: _ResponseWriter, request: dict[str, object], data: mmap.mmap, rules: Any) -> None:
+def _respond(answers: _ResponseWriter, request: dict[str, object], data: mmap.mmap, scanner: Any) -> None:
     if "walk" in request:
         _walk(answers, data)
         answers.add("done", 0)
     else:
-        scan = YaraLayerScan(rules, int(str(request["look"])))
+        scan = YaraLayerScan(scanner, int(str(request["look"])))
         scan.layer(data)
         for hit in scan.hits:
             answers.add("hits", astuple(hit))

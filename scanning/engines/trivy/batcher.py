@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from scanning.engines.base import StopCheck
@@ -32,6 +31,27 @@ class _Request(Generic[T, R]):
         self.error: Exception | None = None
 
 
+class Announcement:
+    """That somebody will ask before long: until it is ended, which may be done more than once."""
+
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count
+        self._is_open = True
+        count(1)
+
+    def end(self) -> None:
+        """Take it back, for what was announced has come or will not come."""
+        if self._is_open:
+            self._is_open = False
+            self._count(-1)
+
+    def __enter__(self) -> Announcement:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.end()
+
+
 class Batcher(Generic[T, R]):
     """Calls ``work`` with some items and a check that raises where nobody waits any more; for as many at once as wait.
 
@@ -53,20 +73,15 @@ class Batcher(Generic[T, R]):
         self._announced = 0
         self._at_work = False
 
-    @contextmanager
-    def announce(self) -> Iterator[None]:
-        """Say that somebody will ask before long: until the end, or until :meth:`ask` is called within."""
-        self._count(1)
-        try:
-            yield
-        finally:
-            self._count(-1)
+    def announce(self) -> Announcement:
+        """Say that somebody will ask before long."""
+        return Announcement(self._count)
 
     @property
     def others(self) -> bool:
-        """Whether anybody but the caller, who is coming, is coming or waiting."""
+        """Whether anybody is coming, waiting or served. Who asks has ended his own announcement."""
         with self._changed:
-            return self._announced + len(self._waiting) > 1
+            return bool(self._announced or self._waiting or self._at_work)
 
     def ask(self, item: T, *, check: StopCheck) -> R:
         """Return what ``work`` returns for ``item``, or raise what it raises, or what ``check`` does."""
@@ -99,7 +114,7 @@ class Batcher(Generic[T, R]):
     def _next(self) -> list[_Request[T, R]]:
         ends = time.monotonic() + self._linger
         with self._changed:
-            while self._announced > len(self._waiting) < self._most and (left := ends - time.monotonic()) > 0:
+            while self._announced and len(self._waiting) < self._most and (left := ends - time.monotonic()) > 0:
                 self._changed.wait(left)
             batch = [request for request in self._waiting if not request.abandoned]
             batch = [request for request in batch if self._key(request.item) == self._key(batch[0].item)][: self._most]

@@ -13,13 +13,14 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from scanning.engines.trivy import bbolt_writer
 from scanning.engines.trivy.bbolt import BboltError, Bucket
+from scanning.engines.trivy.vulndb_folder import VULNDB_SCHEMA
 
 MAX_BLOB_BYTES = 64 * 1024**2  # bytes of what Trivy tells of one layer
 
@@ -41,19 +42,24 @@ class CachedLayer:
     secrets: Mapping[str, MaskedSecret] = field(default_factory=dict)
     databases: Mapping[str, str] = field(default_factory=dict)  # of package managers: path → package_databases.Damage
     warnings: Mapping[str, str] = field(default_factory=dict)  # of Trivy on files of the layer: path → what it says
+    read_with: tuple[str, ...] = ()  # all layers of the run in which it was read, itself among them; (): alone
 
 
 class LayerCache(Protocol):
-    """Keeps notes of layers for all workers. ``variant`` names the engine and settings that a note is good for."""
+    """Keeps notes of layers for all workers. ``variant`` names the engine and settings that a note is good for.
 
-    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
-        """Return those of the layers of which there is a note."""
+    ``owner`` says whose image asks: it gets what was read alone, or in a run for this owner, or in one of which it has
+    all layers itself. In any other run, a layer that took Trivy over would speak for layers of others.
+    """
 
-    def load(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, CachedLayer]:
-        """Return the notes there are of these layers."""
+    def cached(self, variant: str, diff_ids: Collection[str], *, owner: str) -> frozenset[str]:
+        """Return those of an image's layers of which there is a note."""
 
-    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
-        """Keep notes by diff ID, in place of older ones."""
+    def load(self, variant: str, diff_ids: Collection[str], *, owner: str) -> Mapping[str, CachedLayer]:
+        """Return the notes there are of an image's layers."""
+
+    def save(self, variant: str, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
+        """Keep notes by diff ID, in place of older ones; ``owner`` is for whom they were read, "" where each alone."""
 
     def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         """Have these layers pulled and read again."""
@@ -62,15 +68,15 @@ class LayerCache(Protocol):
 class NullLayerCache:
     """Knows nothing and keeps nothing."""
 
-    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+    def cached(self, variant: str, diff_ids: Collection[str], *, owner: str) -> frozenset[str]:
         """Return none of them."""
         return frozenset()
 
-    def load(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, CachedLayer]:
+    def load(self, variant: str, diff_ids: Collection[str], *, owner: str) -> Mapping[str, CachedLayer]:
         """Return no notes."""
         return {}
 
-    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
+    def save(self, variant: str, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
         """Do nothing."""
 
     def discard(self, variant: str, diff_ids: Collection[str]) -> None:
@@ -104,6 +110,18 @@ def read_cache(folder: Path, *, known: Collection[str] = ()) -> dict[str, tuple[
     return found
 
 
+def hidden_paths(note: CachedLayer) -> list[str]:
+    """Return the paths that a layer hides of those below it, with all that lies below them."""
+    if b'"OpaqueDirs"' not in note.record and b'"WhiteoutFiles"' not in note.record:
+        return []
+    try:
+        record = json.loads(note.record)
+        hidden = (*(record.get("OpaqueDirs") or ()), *(record.get("WhiteoutFiles") or ()))
+        return [str(each).removesuffix("/") for each in hidden]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return []
+
+
 def without_files(record: bytes) -> bytes:
     """Return Trivy's record of a layer without the names of the files of each package of the system.
 
@@ -128,20 +146,21 @@ def make_java_index(root: Path) -> Path:
     Without an index Trivy fails on every image that holds a Java archive; with an empty one it knows archives by their
     own manifest and properties.
     """
-    folder = root / "java-db"
+    return _made_once(root / "java-db", _write_java_index)
+
+
+def make_empty_database(root: Path) -> Path:
+    """Return the folder of a database that lists no vulnerabilities below ``root``, made where there is none."""
+    return _made_once(root / "no-vulnerabilities", _write_empty_database)
+
+
+def _made_once(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Return ``folder``; what ``write`` makes takes its place as a whole where it is not there. Raises OSError."""
     if folder.exists():
         return folder
-    made = root / f"java-db-{secrets.token_hex(4)}"
+    made = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
     made.mkdir(mode=0o700)
-    with contextlib.closing(sqlite3.connect(made / "trivy-java.db")) as index:
-        index.executescript(
-            """
-            CREATE TABLE artifacts(id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT);
-            CREATE TABLE indices(artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT);
-            """
-        )
-    years = {"UpdatedAt": "2000-01-01T00:00:00Z", "DownloadedAt": "2000-01-01T00:00:00Z"}
-    (made / "metadata.json").write_text(json.dumps({"Version": 1, "NextUpdate": "2099-01-01T00:00:00Z", **years}))
+    write(made)
     try:
         os.rename(made, folder)  # noqa: PTH104 (fails where another process was first)
     except OSError:
@@ -149,3 +168,26 @@ def make_java_index(root: Path) -> Path:
         if not folder.exists():
             raise
     return folder
+
+
+def _write_java_index(folder: Path) -> None:
+    with contextlib.closing(sqlite3.connect(folder / "trivy-java.db")) as index:
+        index.executescript(
+            """
+            CREATE TABLE artifacts(id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT);
+            CREATE TABLE indices(artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT);
+            """
+        )
+    _write_metadata(folder, version=1)
+
+
+def _write_empty_database(folder: Path) -> None:
+    bbolt_writer.write(folder / "trivy.db", {b"vulnerability": {}, b"data-source": {}})
+    _write_metadata(folder, version=VULNDB_SCHEMA)
+
+
+def _write_metadata(folder: Path, *, version: int) -> None:
+    years = {"UpdatedAt": "2000-01-01T00:00:00Z", "DownloadedAt": "2000-01-01T00:00:00Z"}
+    (folder / "metadata.json").write_text(
+        json.dumps({"Version": version, "NextUpdate": "2099-01-01T00:00:00Z", **years})
+    )

@@ -18,12 +18,14 @@ MAX_MEMORY_BYTES = 3 * 1024**3  # 170 MB is usual; a layer full of lock files or
 MAX_FILE_BYTES = 8 * 1024**3  # of its cache, and of archives that it unpacks to look into
 VERSION_TIMEOUT_SECONDS = 60.0
 
-TRIVY_FLAGS = (
-    *("--format", "json", "--list-all-pkgs", "--no-progress"),
-    *("--skip-db-update", "--skip-java-db-update", "--offline-scan"),
+JSON_REPORT = ("--format", "json")
+ALL_PACKAGES = ("--list-all-pkgs",)  # in a report, also those without vulnerabilities
+# No file but those that are named is read, whatever lies in the working folder, and nobody is asked.
+COMMON_FLAGS = (
+    *("--no-progress", "--skip-db-update", "--skip-java-db-update", "--offline-scan"),
     *("--skip-version-check", "--disable-telemetry", "--skip-vex-repo-update", "--skip-check-update"),
     *("--config", "", "--ignorefile", "", "--secret-config", ""),
-)  # "": read no such file, whatever lies in the working folder
+)
 
 
 class ReportTooLarge(EngineError):
@@ -85,10 +87,7 @@ def run_trivy(
             messages.RAISE_TIMEOUT(),
         ) from error
     except sandbox_run.ProcessOutputTooLarge as error:
-        raise ReportTooLarge(
-            messages.REPORT_TOO_LARGE(value=MAX_REPORT_BYTES // 1024**2),
-            messages.SPLIT_IMAGE(),
-        ) from error
+        raise report_too_large() from error
     except sandbox_run.ProcessOutOfMemory as error:
         raise ReportTooLarge(
             messages.TOO_MUCH_MEMORY(value=MAX_MEMORY_BYTES // 1024**3),
@@ -96,6 +95,11 @@ def run_trivy(
         ) from error
     except sandbox_run.ProcessFailed as error:
         raise EngineError(messages.NOT_ENDED(error=error), messages.SCAN_AGAIN(), retry=True) from error
+
+
+def report_too_large() -> ReportTooLarge:
+    """Return what is raised if Trivy says more than can be read."""
+    return ReportTooLarge(messages.REPORT_TOO_LARGE(value=MAX_REPORT_BYTES // 1024**2), messages.SPLIT_IMAGE())
 
 
 def trivy_environment(home: Path) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Trivy as the analyser of images: packages, vulnerabilities and sensitive data.
 
 Trivy runs as a child process with an emptied environment, a home of its own, no network, and bounds on time, memory and
-output. It sees uncompressed layers as an OCI layout, and what it has told of a layer before lets that layer stay away.
+output. It reads uncompressed layers as an OCI layout, each once: what it has told of a layer lets that layer stay away.
+What the layers of an image make together is asked of its server (server.py), or else of a run of its own (run.py).
 """
 
 from __future__ import annotations
@@ -9,30 +10,44 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scanning.engines import messages as engine_messages
 from scanning.engines.base import EngineError, ImageInput, ImageReport, Readiness, RiskCategory, StopCheck, StoredLayer
 from scanning.engines.trivy import messages
-from scanning.engines.trivy.batch import ImageBatcher
+from scanning.engines.trivy.batch import LayerBatcher
+from scanning.engines.trivy.batcher import Announcement
 from scanning.engines.trivy.binary import PINNED_SHA256, Binary
-from scanning.engines.trivy.cache import LayerCache, make_java_index
-from scanning.engines.trivy.command import SCANNER_NAMES, VERSION_TIMEOUT_SECONDS, Runner, run_trivy, scanners_option
+from scanning.engines.trivy.cache import CachedLayer, LayerCache, make_empty_database, make_java_index
+from scanning.engines.trivy.command import (
+    SCANNER_NAMES,
+    VERSION_TIMEOUT_SECONDS,
+    ReportTooLarge,
+    Runner,
+    run_trivy,
+    scanners_option,
+)
 from scanning.engines.trivy.match import Matcher, matched_with
-from scanning.engines.trivy.run import (
+from scanning.engines.trivy.oci_layout import check_config
+from scanning.engines.trivy.protobuf import NotEncodable
+from scanning.engines.trivy.run import analyze_image
+from scanning.engines.trivy.served import analyze_on_server
+from scanning.engines.trivy.server import MatchServer, ServerFailed
+from scanning.engines.trivy.setup import (
     AnalysisRequest,
-    AnalysisResult,
     CacheDamaged,
     LayersMissing,
     TrivySetup,
-    analyze_image,
-    config_of,
 )
 from scanning.engines.trivy.vulndb_folder import VulndbFacts, check_contents, check_file, read_facts
 
 __all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
+
+log = logging.getLogger(__name__)
 
 VULNDB_OLD_DAYS = 7
 LAYER_CACHE_FORMAT = 2  # of what is kept of a layer; of another form nothing is taken over
@@ -42,6 +57,7 @@ class Trivy:
     """The engine. ``database`` is the folder of the vulnerability database, or a link to it that may be swapped.
 
     ``memory`` is what all workers know of layers; ``home`` a folder for what is made once and used by each run.
+    Without a ``server`` each image has a run of its own.
     """
 
     name = "trivy"
@@ -57,12 +73,13 @@ class Trivy:
         database: Path,
         fingerprint_key: bytes,
         run: Runner,
+        server: MatchServer | None = None,
     ) -> None:
         self._binary = Binary(executable, expected_sha256)
         self._home, self._memory, self._database, self._key, self._run = home, memory, database, fingerprint_key, run
         self._versions: dict[str, str] = {}  # by SHA-256 of the executable
         self._asking = threading.Lock()
-        self._batcher = ImageBatcher()
+        self._batcher, self._server = LayerBatcher(), server
 
     def executable(self) -> Path:
         """Return the executable, verified. Raises EngineError."""
@@ -141,13 +158,17 @@ class Trivy:
         database = read_facts(self._database) if RiskCategory.VULNERABILITIES in categories else None
         version = self.engine_version()
         self._make_home()
+        java_index, empty_database = self._make_once()
         return TrivySetup(
             executable=path,
             run=self._run,
+            server=self._server,
             key=self._key,
             categories=categories,
             database=database,
-            java_index=make_java_index(self._home),
+            home=self._home,
+            java_index=java_index,
+            empty_database=empty_database,
             matched_with=matched_with(version, database),
             version=version,
         )
@@ -156,31 +177,45 @@ class Trivy:
         """Return what matches stored packages with the database as it is now. Raises EngineError."""
         return self._tool(frozenset({RiskCategory.VULNERABILITIES})).matcher()
 
+    def _make_once(self) -> tuple[Path, Path]:
+        try:
+            return make_java_index(self._home), make_empty_database(self._home)
+        except OSError as error:
+            raise self._home_failed(error) from error
+
     def _make_home(self) -> None:
         try:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise EngineError(
-                messages.FOLDER_NOT_MADE(home=self._home, strerror=error.strerror),
-                messages.CHECK_RIGHTS_ON_DATA_FOLDER(),
-            ) from error
+            raise self._home_failed(error) from error
+
+    def _home_failed(self, error: OSError) -> EngineError:
+        return EngineError(
+            messages.FOLDER_NOT_MADE(home=self._home, strerror=error.strerror),
+            messages.CHECK_RIGHTS_ON_DATA_FOLDER(),
+        )
 
 
 class TrivySession:
     """One image's turn with Trivy: a database fixed, and what is known of layers for these categories.
 
-    Within ``coming()`` images that are looked at meanwhile may share its runs.
+    Within ``announce()`` layers of other images may wait a moment to be read with those of this one.
     """
 
-    def __init__(self, tool: TrivySetup, memory: LayerCache, variant: str, batcher: ImageBatcher, owner: str) -> None:
+    def __init__(self, tool: TrivySetup, memory: LayerCache, variant: str, batcher: LayerBatcher, owner: str) -> None:
         self._tool, self._memory, self._variant, self._batcher = tool, memory, variant, batcher
         self._owner = owner
+        self._announced: Announcement | None = None
         self.database = tool.database  # that findings are matched with; None where no vulnerabilities are looked for
-        self.announce = batcher.announce
+
+    def announce(self) -> Announcement:
+        """Say that layers of the image will be read before long."""
+        self._announced = self._batcher.announce()
+        return self._announced
 
     def known(self, diff_ids: Collection[str]) -> frozenset[str]:
         """Return those of the layers that need not be pulled for the categories of this session."""
-        return self._memory.cached(self._variant, [diff_id for diff_id in diff_ids if diff_id])
+        return self._memory.cached(self._variant, [diff_id for diff_id in diff_ids if diff_id], owner=self._owner)
 
     def analyse(self, image: ImageInput, *, scratch: Path, check: StopCheck, timeout: float) -> ImageReport:
         """Return what Trivy finds in the image, and remember what it tells of each layer that has a path.
@@ -189,25 +224,13 @@ class TrivySession:
         empty where vulnerabilities are not looked for. Raises LayersMissing where a layer without a path is needed
         after all, else EngineError.
         """
-        report = self._ask(image, scratch=scratch, check=check, timeout=timeout, whole=True).report
-        assert report is not None  # noqa: S101 (asked for)
-        return report
-
-    def read(self, layers: Sequence[StoredLayer], *, scratch: Path, check: StopCheck, timeout: float) -> None:
-        """Remember what Trivy tells of layers that all have a path. Raises EngineError; see :meth:`analyse`."""
-        image = ImageInput(config=config_of(layers), layers=layers)
-        self._ask(image, scratch=scratch, check=check, timeout=timeout, whole=False)
-
-    def _ask(
-        self, image: ImageInput, *, scratch: Path, check: StopCheck, timeout: float, whole: bool
-    ) -> AnalysisResult:
         absent = {layer.diff_id for layer in image.layers if layer.path is None}
-        notes = self._memory.load(self._variant, absent)
+        notes = self._memory.load(self._variant, absent, owner=self._owner)
         try:
             if lost := absent - notes.keys():
                 raise LayersMissing(lost)
-            turn = AnalysisRequest(image, notes, scratch, timeout, whole, owner=self._owner)
-            told = self._batcher.ask(self._tool, turn, check=check) or analyze_image(self._tool, turn, check=check)
+            request = AnalysisRequest(image, notes, scratch, timeout)
+            return self._analyse(request, check)
         except LayersMissing as missing:
             self._memory.discard(self._variant, absent | missing.diff_ids)
             raise
@@ -216,8 +239,51 @@ class TrivySession:
             if self.database:
                 check_contents(self.database.folder)  # Trivy ends in the same way where that is what is damaged
             raise
-        self._memory.save(self._variant, {diff_id: note for diff_id, note in told.new_layers.items() if note.record})
-        return told
+        finally:
+            self._end_announcement()
+
+    def read(self, layers: Sequence[StoredLayer], *, scratch: Path, check: StopCheck, timeout: float) -> None:
+        """Remember what Trivy tells of layers that all have a path. Raises EngineError; see :meth:`analyse`."""
+        self._read(layers, scratch=scratch, check=check, timeout=timeout)
+
+    def _analyse(self, request: AnalysisRequest, check: StopCheck) -> ImageReport:
+        if self._tool.server is not None:
+            check_config(request.image)
+            request = self._with_notes(request, check)
+            try:
+                return analyze_on_server(self._tool.server, self._tool, request, check=check)
+            except (ServerFailed, NotEncodable, ReportTooLarge) as error:
+                log.info("An image is matched without the server of Trivy: %s", error)
+        result = analyze_image(self._tool, request, check=check)
+        self._save(result.new_layers, owner=self._owner if len(result.new_layers) > 1 else "")
+        return result.report
+
+    def _with_notes(self, request: AnalysisRequest, check: StopCheck) -> AnalysisRequest:
+        """Return the request with a note of each layer, which are read if they have a path."""
+        here = list({layer.diff_id: layer for layer in request.image.layers if layer.path is not None}.values())
+        new = self._read(here, scratch=request.scratch, check=check, timeout=request.timeout) if here else {}
+        notes = {**request.notes, **{diff_id: note for diff_id, note in new.items() if note.record}}
+        layers = [replace(layer, path=None) if layer.diff_id in notes else layer for layer in request.image.layers]
+        return replace(request, image=replace(request.image, layers=layers), notes=notes)
+
+    def _read(
+        self, layers: Sequence[StoredLayer], *, scratch: Path, check: StopCheck, timeout: float
+    ) -> Mapping[str, CachedLayer]:
+        self._end_announcement()
+        notes: dict[str, CachedLayer] = {}
+        found = self._batcher.read(self._tool, layers, owner=self._owner, scratch=scratch, timeout=timeout, check=check)
+        for owner, some in found:
+            self._save(some, owner=owner)
+            notes |= some
+        return notes
+
+    def _save(self, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
+        kept = {diff_id: note for diff_id, note in notes.items() if note.record}
+        self._memory.save(self._variant, kept, owner=owner)
+
+    def _end_announcement(self) -> None:
+        if self._announced is not None:
+            self._announced.end()
 
 
 def _database_facts(database: VulndbFacts) -> Iterator[tuple[str, str]]:

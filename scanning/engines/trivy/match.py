@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from scanning.engines.base import (
     EngineError,
@@ -26,13 +28,27 @@ from scanning.engines.base import (
     StoredLayer,
     VulnerabilityFact,
 )
-from scanning.engines.trivy import messages
+from scanning.engines.trivy import messages, rpc_messages
 from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.engines.trivy.cache import CachedLayer, make_cache_folder, read_cache
-from scanning.engines.trivy.command import TRIVY_FLAGS, Runner, failure_error, run_trivy, scanners_option
+from scanning.engines.trivy.command import (
+    COMMON_FLAGS,
+    JSON_REPORT,
+    SCANNER_NAMES,
+    Runner,
+    failure_error,
+    run_trivy,
+    scanners_option,
+)
 from scanning.engines.trivy.oci_layout import write_layout
-from scanning.engines.trivy.report import TrivyReport, read_match, read_report
+from scanning.engines.trivy.protobuf import NotEncodable, encode
+from scanning.engines.trivy.report import TrivyReport, read_match
+from scanning.engines.trivy.server import LayerRecord, MatchServer, ServerFailed
 from scanning.engines.trivy.vulndb_folder import VulndbFacts
+
+log = logging.getLogger(__name__)
+
+Packages: TypeAlias = Mapping[int, Mapping[str, object]]
 
 EMPTY_LAYER = bytes(10240)  # an empty tar
 EMPTY_LAYER_DIFF_ID = f"sha256:{hashlib.sha256(EMPTY_LAYER).hexdigest()}"
@@ -54,6 +70,7 @@ PATCHER_KEY = "Patcher"  # member of a system
 MARKER_NUMBER = "shown"  # number of the package that does not exist
 RAPIDFORT_MARK = b"rapidfort"  # of images that Trivy's records say more of than is read here
 MATCH_TIMEOUT_SECONDS = 600.0
+_SERVED_MEMBERS = frozenset(rpc_messages.PACKAGE.fields) | {"Type"}  # of a package
 # Each match as a line. The number of a package stands where its layer's digest would: each detector takes over the
 # layer, but that of Azure Linux and CBL-Mariner not the ID.
 MATCH_TEMPLATE = """\
@@ -75,17 +92,26 @@ class Matcher:
     """Matches packages with one database. Make one where the work starts: the database stays the same for it."""
 
     def __init__(
-        self, run: Runner, *, executable: Path, version: str, database: VulndbFacts, java_index: Path, key: str = ""
+        self,
+        run: Runner,
+        *,
+        executable: Path,
+        version: str,
+        database: VulndbFacts,
+        java_index: Path,
+        server: MatchServer | None,
+        home: Path,
     ) -> None:
         self._run, self._executable, self._java_index = run, executable, java_index
-        self._key = key
+        self._server, self._home = server, home
+        self._key = ""
         self.database = database
         self.matched_with = matched_with(version, database)
         self.version = version
 
     def match(
         self,
-        packages: Mapping[int, Mapping[str, object]],
+        packages: Packages,
         *,
         system: str,
         known: Collection[str],
@@ -97,30 +123,65 @@ class Matcher:
         ``system`` is the ImageReport's; "" for packages of programming languages. Of the vulnerabilities whose names
         are in ``known`` no description is read. May run in several threads. Raises EngineError and what ``check`` does.
         """
-        flags = ["--format", "template", "--template", "@tell.tpl"]
         matches: list[tuple[int, MatchFact]] = []
-        for some, out in self._matched(packages, system, flags, MATCH_TEMPLATE, scratch=scratch, check=check):
-            matches += _read(out, some)
+        for some in _split_namesakes(packages):
+            for part in self._parts(some):
+                found = self._match_on_server(part, system, check=check) if self._server else None
+                if found is None:
+                    found = self._match_in_run(part, system, scratch=scratch, check=check)
+                matches += found
         told = set(known)
         new = (match.vulnerability for _number, match in matches if match.vulnerability not in told)
         return MatchResult(matches, list(read_vulnerabilities(self.database.folder, new)))
 
-    def reports(
-        self, packages: Mapping[int, Mapping[str, object]], *, system: str, scratch: Path, check: StopCheck
-    ) -> Iterator[TrivyReport]:
-        """Yield reports on ``packages``, as of ``match``, in which the path of each is its number.
+    def _parts(self, packages: Packages) -> Iterator[Packages]:
+        """Yield apart what the server is told of, and what it is not: its message has no field for some of it."""
+        unspoken = {
+            number: package
+            for number, package in packages.items()
+            if self._server and not _SERVED_MEMBERS.issuperset(package)
+        }
+        rest = {number: package for number, package in packages.items() if number not in unspoken}
+        yield from (part for part in (rest, unspoken) if part)
 
-        Where ``system`` is one, all packages of the reports are told of with it, those of languages too.
-        """
-        for _some, out in self._matched(packages, system, TRIVY_FLAGS[:3], "", scratch=scratch, check=check):
-            report = read_report(out)
-            report.packages = {key: fact for key, fact in report.packages.items() if fact.path != MARKER_NUMBER}
-            yield report
+    def _match_on_server(
+        self, packages: Packages, system: str, *, check: StopCheck
+    ) -> list[tuple[int, MatchFact]] | None:
+        """Return what the server finds; None where Trivy is to be asked without it."""
+        assert self._server is not None  # noqa: S101 (asked where there is one)
+        record = _record(packages, system)
+        content = partial(encode, record, rpc_messages.BLOB)
+        try:
+            answer = self._server.scan(
+                [LayerRecord(f"match-{secrets.token_hex(16)}", content)],
+                executable=self._executable,
+                database=self.database.folder,
+                home=self._home,
+                scanners=[SCANNER_NAMES[RiskCategory.VULNERABILITIES]],
+                table=rpc_messages.MATCHED,
+                check=check,
+                timeout=MATCH_TIMEOUT_SECONDS,
+                keep=False,
+            )
+        except (ServerFailed, NotEncodable) as error:
+            log.info("%s packages are matched without the server of Trivy: %s", len(packages), error)
+            return None
+        found = (each for result in answer.get("Results") or () for each in result.get("Vulnerabilities") or ())
+        return list(_numbers_read(({**each, "Number": each["Layer"]["Digest"]} for each in found), packages))
+
+    def _match_in_run(
+        self, packages: Packages, system: str, *, scratch: Path, check: StopCheck
+    ) -> list[tuple[int, MatchFact]]:
+        """Return what a run of Trivy finds, which has the packages in its cache as those of a layer."""
+        note = CachedLayer(self.key(scratch, check), json.dumps(_record(packages, system)).encode())
+        report = ["--format", "template", "--template", "@tell.tpl"]
+        out, _cache = self._start(scratch, [note], report=report, template=MATCH_TEMPLATE, check=check)
+        return list(_numbers_read(_lines(out), packages))
 
     def key(self, scratch: Path, check: StopCheck) -> str:
-        """Return the name under which this Trivy keeps the record of our layer; it may be given to a new Matcher."""
+        """Return the name under which this Trivy keeps the record of our layer."""
         if not self._key:
-            _out, cache = self._start(scratch, [], flags=["--format", "json"], template="", check=check)
+            _out, cache = self._start(scratch, [], report=JSON_REPORT, template="", check=check)
             try:
                 self._key = cache[EMPTY_LAYER_DIFF_ID][0]
             except KeyError as error:
@@ -130,25 +191,8 @@ class Matcher:
                 ) from error
         return self._key
 
-    def _matched(
-        self,
-        packages: Mapping[int, Mapping[str, object]],
-        system: str,
-        flags: Sequence[str],
-        template: str,
-        *,
-        scratch: Path,
-        check: StopCheck,
-    ) -> Iterator[tuple[dict[int, Mapping[str, object]], bytes]]:
-        """Yield the packages in parts, each with what Trivy writes of it."""
-        key = self.key(scratch, check)
-        for some in _split_namesakes(packages):
-            note = CachedLayer(key, json.dumps(_record(some, system)).encode())
-            out, _cache = self._start(scratch, [note], flags=flags, template=template, check=check)
-            yield some, out
-
     def _start(
-        self, scratch: Path, notes: Sequence[CachedLayer], *, flags: Sequence[str], template: str, check: StopCheck
+        self, scratch: Path, notes: Sequence[CachedLayer], *, report: Sequence[str], template: str, check: StopCheck
     ) -> tuple[bytes, dict[str, tuple[str, bytes]]]:
         work = scratch / f"match-{secrets.token_hex(4)}"
         try:
@@ -166,7 +210,7 @@ class Matcher:
                 "--timeout",
                 f"{MATCH_TIMEOUT_SECONDS + 60:.0f}s",
             ]
-            argv += [*TRIVY_FLAGS[3:], *flags]  # without the list of all packages
+            argv += [*COMMON_FLAGS, *report]  # without the list of all packages
             finished = run_trivy(self._run, argv, check=check, timeout=MATCH_TIMEOUT_SECONDS, cwd=work)
             if finished.returncode != 0:
                 raise failure_error(finished)
@@ -206,11 +250,6 @@ def system_of(report: TrivyReport, records: Sequence[bytes]) -> str:
     return json.dumps(described, sort_keys=True, separators=(",", ":"))
 
 
-def is_patched(family: str, name: str, version: str, source_name: str) -> bool:
-    """Return whether a package is of a maker who patches those of the distribution ``family``."""
-    return bool(_patcher(family, [(name, version, source_name)]))
-
-
 def _patcher(family: str, packages: Iterable[tuple[str, str, str]]) -> str:
     """Return who has patched the packages (name, version, source name) of a system; "" where nobody has."""
     pattern, found = ROOT_IO_VERSION_PATTERNS.get(family), ""
@@ -229,7 +268,7 @@ def _patcher_marker(patcher: str, family: object) -> dict[str, object]:
     return {"Name": "tallyman-shown", "Version": "0-r00070" if family == "alpine" else "0.root.io"}
 
 
-def _split_namesakes(packages: Mapping[int, Mapping[str, object]]) -> Iterator[dict[int, Mapping[str, object]]]:
+def _split_namesakes(packages: Packages) -> Iterator[dict[int, Mapping[str, object]]]:
     """Yield the packages in as few parts as it takes for no system package to have a namesake of its version.
 
     Of namesakes (of two architectures, say) Trivy tells one.
@@ -246,7 +285,7 @@ def _split_namesakes(packages: Mapping[int, Mapping[str, object]]) -> Iterator[d
     yield from parts
 
 
-def _record(packages: Mapping[int, Mapping[str, object]], system: str) -> dict[str, Any]:
+def _record(packages: Packages, system: str) -> dict[str, Any]:
     """Return what Trivy keeps of a layer, for one that would hold the packages."""
     described = json.loads(system) if system else {}
     plain: list[dict[str, object]] = []
@@ -275,9 +314,10 @@ def _numbered(package: Mapping[str, object], number: object) -> dict[str, object
     return {**package, "ID": told, "FilePath": told, "Layer": {"Digest": told, "DiffID": EMPTY_LAYER_DIFF_ID}}
 
 
-def _read(out: bytes, packages: Collection[int]) -> Iterator[tuple[int, MatchFact]]:
+def _numbers_read(values: Iterable[dict[str, Any]], packages: Collection[int]) -> Iterator[tuple[int, MatchFact]]:
+    """Yield each match with the number of its package."""
     try:
-        for value in _lines(out):
+        for value in values:
             if value["Number"] == MARKER_NUMBER:
                 continue
             number = int(value["Number"])

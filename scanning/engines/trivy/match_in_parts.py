@@ -6,37 +6,18 @@ the matcher of stored packages, each part a report of its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from console.db.batches import batched
 from scanning.engines.base import EngineError, MatchFact, PackageFact, StopCheck, VulnerabilityFact
-from scanning.engines.trivy import bbolt_writer, messages
+from scanning.engines.trivy import messages
 from scanning.engines.trivy.command import ReportTooLarge
 from scanning.engines.trivy.match import Matcher
-from scanning.engines.trivy.vulndb_folder import VULNDB_SCHEMA
 
 PART_PACKAGES = 256  # packages; those of a part that is too much still are matched in halves
 MAX_IMAGE_VULNERABILITIES = 1_000_000  # vulnerabilities of one image; some 600 bytes of memory each
-
-
-def make_empty_database(folder: Path) -> Path:
-    """Make a vulnerability database without vulnerabilities in ``folder`` and return it. Raises EngineError."""
-    far = {"UpdatedAt": "2000-01-01T00:00:00Z", "DownloadedAt": "2000-01-01T00:00:00Z"}
-    metadata = {"Version": VULNDB_SCHEMA, "NextUpdate": "2099-01-01T00:00:00Z", **far}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        bbolt_writer.write(folder / "trivy.db", {b"vulnerability": {}, b"data-source": {}})
-        (folder / "metadata.json").write_text(json.dumps(metadata))
-    except OSError as error:
-        raise EngineError(
-            messages.PACKAGES_NOT_PREPARED(strerror=error.strerror),
-            messages.CHECK_SPACE_AND_RIGHTS(),
-            retry=True,
-        ) from error
-    return folder
 
 
 def match(

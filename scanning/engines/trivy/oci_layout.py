@@ -26,7 +26,7 @@ def write_layout(folder: Path, image: ImageInput, *, check: StopCheck) -> None:
     Layers are hard links (Trivy refuses symbolic ones), or copies where the file system allows no link.
     Raises EngineError where the config does not name the layers.
     """
-    _check_config(image)
+    check_config(image)
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     layers = []
@@ -55,7 +55,8 @@ def layer_path(folder: Path, diff_id: str) -> Path:
     return folder / "blobs" / "sha256" / diff_id.removeprefix("sha256:")
 
 
-def _check_config(image: ImageInput) -> None:
+def check_config(image: ImageInput) -> None:
+    """Raise EngineError where the config does not name the layers."""
     try:
         named = json.loads(image.config)["rootfs"]["diff_ids"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -77,20 +77,29 @@ def read_report(text: bytes) -> TrivyReport:
                 messages.USE_PINNED_VERSION(),
             )
         metadata = top.get("Metadata") or {}
-        system = metadata.get("OS") or {}
-        family = _str(system, "Family")
-        known = family not in ("", "none")  # "none": packages of a system that Trivy does not know
-        reader.report.os_name = f"{family} {_str(system, 'Name')}".strip() if known else ""
-        reader.report.os_end_of_life = system.get("EOSL") is True
-        reader.report.os_listed = not known or family in LISTED
-        reader.report.os_unknown = family == "none"
-        reader.report.system = {name: member for name, member in system.items() if name != "EOSL"}
+        reader.system(metadata.get("OS") or {})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise EngineError(
-            messages.REPORT_UNREADABLE(),
-            messages.SCAN_AGAIN_OR_FIND_DEFECT(),
-            retry=True,
-        ) from error
+        raise _unreadable() from error
+    return reader.report
+
+
+def read_answer(answer: Json) -> TrivyReport:
+    """Return the same of an answer of Trivy's server, as rpc_messages.SCANNED reads it."""
+    reader = _Reader()
+    try:
+        for result in answer.get("Results") or ():
+            reader.result(
+                {
+                    **result,
+                    "Class": _str(result, "Class"),
+                    "Packages": [_package(each) for each in result.get("Packages") or ()],
+                    "Vulnerabilities": [_match(each) for each in result.get("Vulnerabilities") or ()],
+                    "Secrets": [_secret(each) for each in result.get("Secrets") or ()],
+                }
+            )
+        reader.system(answer.get("OS") or {})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable() from error
     return reader.report
 
 
@@ -116,9 +125,23 @@ def read_match(value: Json) -> MatchFact:
     return _match(value).fact
 
 
+def _unreadable() -> EngineError:
+    return EngineError(messages.REPORT_UNREADABLE(), messages.SCAN_AGAIN_OR_FIND_DEFECT(), retry=True)
+
+
 class _Reader:
     def __init__(self) -> None:
         self.report = TrivyReport()
+
+    def system(self, system: Json) -> None:
+        """Take over the operating system as Trivy describes it."""
+        family = _str(system, "Family")
+        known = family not in ("", "none")  # "none": packages of a system that Trivy does not know
+        self.report.os_name = f"{family} {_str(system, 'Name')}".strip() if known else ""
+        self.report.os_end_of_life = system.get("EOSL") is True
+        self.report.os_listed = not known or family in LISTED
+        self.report.os_unknown = family == "none"
+        self.report.system = {name: member for name, member in system.items() if name != "EOSL"}
 
     def reduce(self, value: Json) -> object:
         """Return what is kept of a JSON object whose members are reduced already."""
@@ -129,11 +152,11 @@ class _Reader:
         if "Identifier" in value and "Name" in value:
             return _package(value)
         if "Target" in value and "Class" in value:
-            self._result(value)
+            self.result(value)
             return None
         return value
 
-    def _result(self, value: Json) -> None:
+    def result(self, value: Json) -> None:
         """Take over one result: the packages and vulnerabilities of one target, or the secrets of one file."""
         target, kind = _str(value, "Target"), _str(value, "Type")
         own = value["Class"] == "os-pkgs"

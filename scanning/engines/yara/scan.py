@@ -42,10 +42,19 @@ class Hit:
     sha256: str
 
 
-class YaraLayerScan:
-    """One look at one layer with compiled ``rules``, at files of up to ``max_file_bytes`` each."""
+def make_scanner(rules: Any) -> Any:
+    """Return what looks at files with compiled ``rules``, one after the other."""
+    scanner = yara_x.Scanner(rules)
+    scanner.set_timeout(PIECE_TIMEOUT_SECONDS)
+    scanner.max_matches_per_pattern(1000)
+    scanner.fast_scan(True)
+    return scanner
 
-    def __init__(self, rules: Any, max_file_bytes: int) -> None:
+
+class YaraLayerScan:
+    """One look at one layer by ``scanner``, at files of up to ``max_file_bytes`` each."""
+
+    def __init__(self, scanner: Any, max_file_bytes: int) -> None:
         self.hits: list[Hit] = []
         self.files = self.bytes = 0
         self.notes = Notes()
@@ -53,10 +62,7 @@ class YaraLayerScan:
         self._bounds = UnpackLimits()
         self._data: mmap.mmap | None = None
         self._touched = 0
-        self._scanner = yara_x.Scanner(rules)
-        self._scanner.set_timeout(PIECE_TIMEOUT_SECONDS)
-        self._scanner.max_matches_per_pattern(1000)
-        self._scanner.fast_scan(True)
+        self._scanner = scanner
 
     def layer(self, data: mmap.mmap) -> None:
         """Look at all files of the layer."""

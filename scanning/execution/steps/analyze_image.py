@@ -16,6 +16,7 @@ def analyze_image(context: ScanContext) -> None:
     context.report = None
     if not context.trivy.is_in_use:
         return
+    context.layers.look_up_sharing(context.run.job.manifest_digest)
     layers = [
         context.layers.stored(position, layer, context.trivy.cached)
         for position, layer in enumerate(context.layers.readable())

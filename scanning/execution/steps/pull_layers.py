@@ -123,6 +123,7 @@ def _read_and_release(context: ScanContext, layers: Sequence[ScannedLayer], clai
     Nobody needs the files after that: who waits for other layers must not hold the room for them.
     """
     context.layers.store_pull_proofs()
+    context.layers.look_up_sharing(context.run.job.manifest_digest)
     context.trivy.read([context.layers.stored(position, layer) for position, layer in enumerate(layers)])
     context.malware.collect(context.progress)
     known = context.trivy.known({context.layers.diff_id(layer) for layer in layers})

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import stat
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from demo.vulndb_build import build_demo_vulndb
 from scanning.engines.base import ImageInput, ImageReport, RiskCategory, StoredLayer
 from scanning.engines.trivy.cache import CachedLayer
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
+from scanning.engines.trivy.server import MatchServer
 from tests.fakes import images
 
 BOTH_CATEGORIES = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})
@@ -95,20 +96,23 @@ class MemoryLayerCache:
     """Keeps notes of layers in memory, where the console has its database."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], CachedLayer] = {}
+        self.kept: dict[tuple[str, str], CachedLayer] = {}  # with the owner, if there is one, in the variant
 
-    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
-        return frozenset(diff_id for diff_id in diff_ids if (variant, diff_id) in self.kept)
+    def cached(self, variant: str, diff_ids: Collection[str], *, owner: str) -> frozenset[str]:
+        return frozenset(self.load(variant, diff_ids, owner=owner))
 
-    def load(self, variant: str, diff_ids: Collection[str]) -> dict[str, CachedLayer]:
-        return {diff_id: self.kept[variant, diff_id] for diff_id in self.cached(variant, diff_ids)}
+    def load(self, variant: str, diff_ids: Collection[str], *, owner: str) -> dict[str, CachedLayer]:
+        places = [(variant + owner, diff_id) for diff_id in diff_ids] + [(variant, diff_id) for diff_id in diff_ids]
+        return {diff_id: self.kept[where, diff_id] for where, diff_id in places if (where, diff_id) in self.kept}
 
-    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
-        self.kept |= {(variant, diff_id): note for diff_id, note in notes.items()}
+    def save(self, variant: str, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
+        self.kept |= {(variant + owner, diff_id): note for diff_id, note in notes.items()}
 
     def discard(self, variant: str, diff_ids: Collection[str]) -> None:
-        for diff_id in diff_ids:
-            self.kept.pop((variant, diff_id), None)
+        gone = set(diff_ids)
+        self.kept = {
+            key: note for key, note in self.kept.items() if not (key[0].startswith(variant) and key[1] in gone)
+        }
 
 
 def analyse(
@@ -148,7 +152,17 @@ def notes() -> MemoryLayerCache:
 
 
 @pytest.fixture
-def make_trivy(tmp_path: Path, demo_database: Path, notes: MemoryLayerCache) -> Callable[..., Trivy]:
+def server() -> Iterator[MatchServer]:
+    """Trivy's server, of which nothing is left at the end."""
+    server = MatchServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def make_trivy(
+    tmp_path: Path, demo_database: Path, notes: MemoryLayerCache, server: MatchServer
+) -> Callable[..., Trivy]:
     """Makes engines that share their notes of layers; keywords replace what a real one is made with."""
 
     def make(**changes: object) -> Trivy:
@@ -160,6 +174,7 @@ def make_trivy(tmp_path: Path, demo_database: Path, notes: MemoryLayerCache) -> 
             "database": demo_database,
             "fingerprint_key": b"a key for tests",
             "run": sandbox_run.run,
+            "server": server,
         }
         return Trivy(**{**options, **changes})  # type: ignore[arg-type]
 

@@ -16,7 +16,17 @@ from scanning.engines.sandbox import client as module
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara.engine import Yara
 from tests.console.jobs.conftest import ROOT
-from tests.scanning.compromised_child import _before, assert_reads, attack, no_stop, own_processes, sandbox, yara
+from tests.scanning.compromised_child import (
+    RULES,
+    _before,
+    assert_reads,
+    attack,
+    no_stop,
+    own_processes,
+    sandbox,
+    yara,
+)
+from tests.scanning.layer import EICAR, layer
 
 __all__ = ["_before", "sandbox", "yara"]
 
@@ -196,3 +206,27 @@ def test_one_that_answers_and_stays_is_ended(yara: Yara, tmp_path: Path, monkeyp
     assert yara.scan_layer(attack(tmp_path, script), check=no_stop).files == 7
     assert own_processes() == []
     assert_reads(yara, tmp_path)
+
+
+def test_a_file_that_a_rule_takes_long_for_is_given_up_in_each_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What watches the time of YARA-X is a thread: one that was there before the fork would watch no layer."""
+    hurried = "from scanning.engines.yara import scan; scan.PIECE_TIMEOUT_SECONDS = 1"
+    start = module._CHILD_SCRIPT.replace("\nmain()", f"\n{hurried}\nmain()")
+    assert hurried in start
+    monkeypatch.setattr(module, "_CHILD_SCRIPT", start)
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    endless = "for all i in (0..2000000000) : ( uint8(i % filesize) < 255 )"
+    (rules / "slow.yar").write_text(f'rule slow {{ strings: $a = "slow" condition: $a and {endless} }}')
+    sandbox = SandboxClient()
+    slow = Yara(rules=RULES, extra=rules, sandbox=sandbox)
+    path = layer(tmp_path, {"file": b"slow", "srv/eicar.com": EICAR})
+    try:
+        for _number in range(2):
+            report = slow.scan_layer(path, check=no_stop)
+            assert report.skipped == ("1 file given up after 1 s: file",)
+            assert [found.path for found in report.findings] == ["srv/eicar.com"]
+    finally:
+        sandbox._kill()

@@ -1,13 +1,12 @@
-"""Images that share Trivy's runs get what a run for each alone tells; the measure is Trivy itself."""
+"""Images whose layers are read in one run get what a run for each alone tells, and images of two owners share none."""
 
 from __future__ import annotations
 
-import json
-import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,213 +14,24 @@ import pytest
 
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError, ImageInput, ImageReport
-from scanning.engines.trivy import merge_layers
-from scanning.engines.trivy.cached_matches import MatchCache
 from scanning.engines.trivy.engine import Trivy
-from scanning.engines.trivy.run import AnalysisRequest, AnalysisResult, TrivySetup, analyze_batch, analyze_image
 from tests.scanning.engines.conftest import (
-    ALPINE,
     APP,
-    AWS_KEY_ID,
-    AWS_SECRET,
     BASE,
     BOTH_CATEGORIES,
-    DEBIAN,
-    GITHUB_TOKEN,
-    SLACK_TOKEN,
     MemoryLayerCache,
     analyse,
-    apk,
     diff_ids,
-    dpkg,
     no_stop,
     normalised_report,
-    npm_package,
     on_disk,
     python_package,
     without,
 )
 
-Files = Mapping[str, str | bytes]
-
-UBUNTU = {"etc/lsb-release": "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=22.04\nDISTRIB_CODENAME=jammy\n"}
-LOCK = {
-    "name": "shop",
-    "lockfileVersion": 3,
-    "packages": {
-        "": {"dependencies": {"lodash": "4.17.4"}, "devDependencies": {"minimist": "0.0.8"}},
-        "node_modules/lodash": {"version": "4.17.4"},
-        "node_modules/minimist": {"version": "0.0.8", "dev": True},
-    },
-}
-COPYRIGHT = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nLicense: {}\n"
-LAYERS: dict[str, Files] = {
-    "debian": BASE,
-    "debian updated": {
-        "var/lib/dpkg/status": dpkg(("libexpat1", "expat", "2.5.0-2"), ("libssl3", "openssl", "3.0.9-1"))
-    },
-    "debian released anew": {**DEBIAN, "etc/debian_version": "12.9\n"},
-    "licences": {"usr/share/doc/libssl3/copyright": COPYRIGHT.format("Apache-2.0")},
-    "licences anew": {"usr/share/doc/libssl3/copyright": COPYRIGHT.format("MIT")},
-    "packages one by one": {"var/lib/dpkg/status.d/zlib": dpkg(("zlib1g", "zlib", "1:1.2.13.dfsg-1"))},
-    "the same one by one": {"var/lib/dpkg/status.d/ssl": dpkg(("libssl3", "openssl", "3.0.9-1"))},
-    "two architectures": {
-        "var/lib/dpkg/status": dpkg(("libssl3", "openssl", "3.0.9-1"))
-        + dpkg(("libssl3", "openssl", "3.0.9-1")).replace("amd64", "i386")
-    },
-    "alpine": {**ALPINE, "lib/apk/db/installed": apk(("libcrypto3", "openssl", "3.1.0-r4"))},
-    "alpine updated": {
-        "lib/apk/db/installed": apk(("libcrypto3", "openssl", "3.1.4-r0"), ("zlib", "zlib", "1.2.13-r1"))
-    },
-    "alpine repositories": {"etc/apk/repositories": "https://dl-cdn.alpinelinux.org/alpine/v3.17/main\n"},
-    "ubuntu": {**UBUNTU, "var/lib/dpkg/status": dpkg(("libexpat1", "expat", "2.4.7-1"))},
-    "ubuntu pro": {
-        "var/lib/ubuntu-advantage/status.json": json.dumps(
-            {"attached": True, "services": [{"name": "esm-infra", "status": "enabled"}]}
-        )
-    },
-    "system unknown": {"etc/os-release": "ID=plan9\nVERSION_ID=4\n"},
-    "django": APP,
-    "django newer": python_package("Django", "4.2.9"),
-    "django at home": {"home/me/site-packages/Django-4.2.2.dist-info/METADATA": "Name: Django\nVersion: 4.2.2\n"},
-    "requests": python_package("requests", "2.31.0"),
-    "lodash": npm_package("lodash", "4.17.21"),
-    "lock": {"app/package-lock.json": json.dumps(LOCK)},
-    "lock elsewhere": {"srv/deep/package-lock.json": json.dumps(LOCK)},
-    "composer": {
-        "app/vendor/composer/installed.json": json.dumps(
-            {"packages": [{"name": "guzzlehttp/psr7", "version": "1.8.0", "version_normalized": "1.8.0.0"}]}
-        )
-    },
-    "gem": {
-        "usr/lib/ruby/specifications/rack-2.2.3.gemspec": "Gem::Specification.new do |s|\n"
-        '  s.name = "rack".freeze\n  s.version = "2.2.3"\n  s.licenses = ["MIT".freeze]\nend\n'
-    },
-    "conda": {
-        "opt/conda/conda-meta/openssl-3.0.8-0.json": json.dumps(
-            {"name": "openssl", "version": "3.0.8", "license": "Apache-2.0"}
-        )
-    },
-    "bill of materials": {
-        "opt/bitnami/redis/.spdx-redis.spdx": json.dumps(
-            {
-                "spdxVersion": "SPDX-2.3",
-                "SPDXID": "SPDXRef-DOCUMENT",
-                "name": "redis",
-                "packages": [
-                    {
-                        "name": "lodash",
-                        "SPDXID": "SPDXRef-lodash",
-                        "versionInfo": "4.17.4",
-                        "externalRefs": [
-                            {
-                                "referenceCategory": "PACKAGE-MANAGER",
-                                "referenceType": "purl",
-                                "referenceLocator": "pkg:npm/lodash@4.17.4",
-                            }
-                        ],
-                    }
-                ],
-            }
-        )
-    },
-    "secret": {"app/.env": f"TOKEN={GITHUB_TOKEN}\nID={AWS_KEY_ID}\n"},
-    "another secret there": {"app/.env": f"SLACK={SLACK_TOKEN}\n"},
-    "the secret changed": {"app/.env": f"# moved\n\nTOKEN={GITHUB_TOKEN[:-4]}zzzz\n"},
-    "secret in a config": {"root/.aws/credentials": f"aws_secret_access_key = {AWS_SECRET}\n"},
-    "app removed": {".wh.app": ""},
-    "app covered": {"app/.wh..wh..opq": "", "app/readme": "new"},
-    "python removed": {"usr/lib/python3/.wh.site-packages": ""},
-    "dpkg removed": {"var/lib/.wh.dpkg": ""},
-    "a file of one by one removed": {"var/lib/dpkg/status.d/.wh.zlib": ""},
-    "licences removed": {"usr/share/doc/libssl3/.wh.copyright": ""},
-    "everything covered": {".wh..wh..opq": "", "etc/hosts": "127.0.0.1 localhost"},
-    "nothing": {"empty": ""},
-}
-STACKS: list[list[str]] = [
-    ["debian", "django"],
-    ["debian", "licences", "licences anew"],
-    ["debian", "licences", "licences removed"],
-    ["debian", "debian updated", "requests"],
-    ["debian", "packages one by one", "the same one by one"],
-    ["debian", "packages one by one", "a file of one by one removed"],
-    ["debian", "two architectures"],
-    ["debian", "debian released anew", "django"],
-    ["debian", "dpkg removed", "gem"],
-    ["alpine", "alpine updated", "lock"],
-    ["alpine", "alpine repositories", "composer"],
-    ["ubuntu", "ubuntu pro", "django"],
-    ["system unknown", "django"],
-    ["system unknown", "packages one by one"],
-    ["django", "lock", "app removed"],
-    ["debian", "django", "lock", "app covered"],
-    ["debian", "django", "django newer", "django at home", "python removed", "requests"],
-    ["secret", "another secret there", "the secret changed"],
-    ["alpine", "secret", "app removed", "secret"],
-    ["debian", "secret in a config", "bill of materials", "conda"],
-    ["nothing"],
-    ["debian", "everything covered"],
-]
-
-
-@pytest.fixture
-def tool(trivy: Trivy) -> TrivySetup:
-    return trivy._tool(BOTH_CATEGORIES)
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Callable[[Sequence[str]], ImageInput]:
-    return lambda names: on_disk(tmp_path / "layers", *(LAYERS[name] for name in names))
-
-
-def look(tool: TrivySetup, images: Sequence[ImageInput], scratch: Path) -> list[AnalysisResult | None]:
-    turns = [AnalysisRequest(image, {}, scratch, 60) for image in images]
-    return analyze_batch(
-        tool, turns, MatchCache(), key=tool.matcher().key(scratch, no_stop), scratch=scratch, check=no_stop
-    )
-
-
-def test_each_image_gets_what_it_would_get_alone(
-    tool: TrivySetup, build: Callable[[Sequence[str]], ImageInput], scratch: Path
-) -> None:
-    images = [build(names) for names in STACKS]
-    shared = look(tool, images, scratch)
-    for names, image, told in zip(STACKS, images, shared, strict=True):
-        if told is None:
-            continue
-        own = analyze_image(tool, AnalysisRequest(image, {}, scratch, 60), check=no_stop)
-        assert normalised_report(told.report) == normalised_report(own.report), names
-        assert told.new_layers.keys() == own.new_layers.keys()
-        assert {key: note.secrets for key, note in told.new_layers.items()} == {
-            key: note.secrets for key, note in own.new_layers.items()
-        }, names
-    by_name = dict(zip(map(tuple, STACKS), shared, strict=True))
-    assert sum(told is not None for told in shared) >= len(STACKS) - 8
-    # What several layers say of the system is Trivy's to put together.
-    assert by_name["debian", "debian released anew", "django"] is None
-    assert by_name["system unknown", "packages one by one"] is None
-
-
-def test_any_stack_of_these_layers_gives_what_trivy_makes_of_it(
-    tool: TrivySetup, build: Callable[[Sequence[str]], ImageInput], scratch: Path
-) -> None:
-    chance = random.Random(20261123)
-    # With namesakes of two architectures it is chance which of them Trivy tells of.
-    names = [name for name in LAYERS if name != "two architectures"]
-    bases = ["debian", "alpine", "ubuntu", "system unknown", "nothing"]
-    stacks = [[chance.choice(bases), *chance.choices(names, k=chance.randint(1, 6))] for _ in range(24)]
-    images = [build(stack) for stack in stacks]
-    shared = look(tool, images, scratch)
-    assert sum(told is not None for told in shared) >= 12
-    for stack, image, told in zip(stacks, images, shared, strict=True):
-        if told and told.report:
-            own = analyze_image(tool, AnalysisRequest(image, {}, scratch, 60), check=no_stop).report
-            assert own
-            assert normalised_report(told.report) == normalised_report(own), stack
-
 
 def runs_of(make_trivy: Callable[..., Trivy]) -> tuple[Trivy, list[str]]:
-    """An engine, and the runs it makes: "read" where it is given layers, else "match"."""
+    """An engine, and the runs it makes: "read" where it is given layers, else "match" (an image without its server)."""
     runs: list[str] = []
 
     def run(argv: Sequence[object], **options: Any) -> sandbox_run.FinishedProcess:
@@ -261,9 +71,9 @@ def test_images_that_come_at_once_share_runs_and_those_whose_parts_are_known_nee
     ]
     images = [on_disk(tmp_path / "layers", BASE, top) for top in tops]
     first = at_once(trivy, images, scratch)
-    assert len(runs) <= 4, runs  # one to learn how Trivy names records, one to read, one to match; one more by chance
+    assert runs in (["read"], ["read"] * 2), runs  # a second one by chance
     for report, image in zip(first, images, strict=True):
-        alone_ = make_trivy(memory=MemoryLayerCache())
+        alone_ = make_trivy(memory=MemoryLayerCache(), server=None)
         assert normalised_report(report) == normalised_report(analyse(alone_, image, scratch))
     runs.clear()
     assert list(map(normalised_report, at_once(trivy, images, scratch))) == list(map(normalised_report, first))
@@ -278,7 +88,7 @@ def test_an_image_whose_parts_are_known_waits_for_none_of_those_that_come(
     monkeypatch.setattr("scanning.engines.trivy.batch.BATCH_WAIT_SECONDS", 1000.0)
     trivy = make_trivy()
     analyse(trivy, image, scratch)
-    first = analyse(trivy, image, scratch)  # its packages are known from here on
+    first = analyse(trivy, image, scratch)
     ends = time.monotonic() + 60
 
     def check() -> None:
@@ -289,20 +99,6 @@ def test_an_image_whose_parts_are_known_waits_for_none_of_those_that_come(
         known = session.known(diff_ids(image))
         again = session.analyse(without(image, known), scratch=scratch, check=check, timeout=60)
     assert normalised_report(again) == normalised_report(first)
-
-
-def test_whether_a_system_gets_notices_is_asked_anew_after_a_while(
-    make_trivy: Callable[..., Trivy], image: ImageInput, scratch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trivy, runs = runs_of(make_trivy)
-    first = analyse(trivy, image, scratch)
-    assert normalised_report(analyse(trivy, image, scratch)) == normalised_report(first)
-    runs.clear()
-    assert normalised_report(analyse(trivy, image, scratch)) == normalised_report(first)
-    assert runs == []
-    monkeypatch.setattr("scanning.engines.trivy.cached_matches.SYSTEM_STALE_SECONDS", -1.0)
-    assert normalised_report(analyse(trivy, image, scratch)) == normalised_report(first)
-    assert runs
 
 
 def test_a_layer_that_breaks_trivy_fails_its_own_image_alone(
@@ -359,20 +155,20 @@ def test_what_the_cache_says_is_checked_before_it_is_believed(
         analyse(trivy, image, scratch)
 
 
-def test_records_of_layers_are_parsed_once_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed = merge_layers._ParsedRecordCache()
-    base, large = b'{"DiffID": "sha256:1"}', b'{"x": "' + b"x" * 600 + b'"}'
-    monkeypatch.setattr(merge_layers, "PARSED_CACHE_BYTES", 1000)
-    assert parsed.of(base) == {"DiffID": "sha256:1"}
-    assert parsed.of(bytes(bytearray(base))) is parsed.of(base)
-    assert parsed.of(large) is not parsed.of(large), "one that takes more than half of the room is not kept"
-    others = [b'{"y": "' + b"%d" % number * 40 + b'"}' for number in range(40)]
-    for other in others:
-        parsed.of(other)
-    assert sum(map(len, parsed._kept)) == parsed._bytes <= 1000
-    assert base not in parsed._kept
-    with pytest.raises(ValueError, match="Expecting"):
-        parsed.of(b"{")
+def test_a_layer_that_other_images_have_too_is_read_by_itself_and_is_good_for_all(
+    make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path
+) -> None:
+    trivy, runs = runs_of(make_trivy)
+    tops = [python_package("requests", f"2.{number}.0") for number in range(4)]
+    images = [on_disk(tmp_path / "layers", BASE, top) for top in tops]
+    base = images[0].layers[0].diff_id
+    images = [replace(image, layers=[replace(image.layers[0], is_shared=True), *image.layers[1:]]) for image in images]
+    analyse_first, *rest = images
+    at_once(trivy, [analyse_first], scratch, owners=["1"])
+    assert runs == ["read", "read"], "one for the base alone"
+    at_once(trivy, rest, scratch, owners=["1"] * 3)
+    for owner in ("", "1", "2"):
+        assert trivy.session(categories=BOTH_CATEGORIES, owner=owner).known([base]) == {base}
 
 
 def test_images_of_two_owners_share_no_run(make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path) -> None:

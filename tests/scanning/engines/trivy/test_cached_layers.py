@@ -77,10 +77,10 @@ def test_a_note_that_is_damaged_is_never_a_zero_and_the_layer_is_read_again(
     assert normalised_report(analyse(trivy, image, scratch)) == normalised_report(first)
 
 
-def test_a_note_under_a_name_that_trivy_does_not_know_is_not_taken_where_trivy_itself_is_asked(
-    trivy: Trivy, notes: MemoryLayerCache, tmp_path: Path, scratch: Path
+def test_a_note_under_a_name_that_trivy_does_not_know_is_not_taken_by_a_run_for_the_image(
+    make_trivy: Callable[..., Trivy], notes: MemoryLayerCache, image: ImageInput, scratch: Path
 ) -> None:
-    image = on_disk(tmp_path / "layers", BASE, {"etc/debian_version": "12.9\n"})  # its layers do not agree
+    trivy = make_trivy(server=None)
     first = analyse(trivy, image, scratch)
     notes.kept = {key: dataclasses.replace(note, key=f"sha256:{0:064x}") for key, note in notes.kept.items()}
     with pytest.raises(LayersMissing):

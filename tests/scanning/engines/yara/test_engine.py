@@ -224,7 +224,8 @@ def test_a_file_larger_than_a_piece_is_seen_whole_with_its_head(
     for offset in (100_000, (64 << 10) - 10, 299_990):  # within a piece, across two, at the end
         content = bytearray(b"\x7fELF" + bytes(300_000 + len(traces)))
         content[offset : offset + len(traces)] = traces
-        seen = yara_scan.YaraLayerScan(yara_x.Rules.deserialize_from(io.BytesIO(rules.compiled)), 1 << 30)
+        scanner = yara_scan.make_scanner(yara_x.Rules.deserialize_from(io.BytesIO(rules.compiled)))
+        seen = yara_scan.YaraLayerScan(scanner, 1 << 30)
         with layer(tmp_path, {"bot": bytes(content)}).open("rb") as file:
             seen.layer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
         assert [hit.rule for hit in seen.hits] == ["Botnet_Gafgyt"]
