@@ -320,7 +320,7 @@ class _Sync:
         if self.stats.errors and not reason:  # of repositories that were read before a break
             reason, remedy = messages.COULD_NOT_BE_READ(count=self.stats.errors), messages.ROWS_SAY_WHY()
         if missing := self.stats.tags_missing:
-            reason = sentences(messages.TAGS_MISSING(count=missing, tags=self.stats.tags), reason)
+            reason = sentences(messages.TAGS_MISSING(count=missing), reason)
             remedy = sentences(messages.CONFIRM_MISSING(), remedy)
         if (
             not self.lister.listed

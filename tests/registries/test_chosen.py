@@ -12,7 +12,7 @@ from registries.chosen import Choice, Patterns
 from registries.connectors.base import TagRef
 from registries.models import Registry
 from tests.fakes.registry import FakeRegistry
-from tests.inventory.sync.test_run import image, names, sync
+from tests.inventory.sync.test_sync_registry import image, names, sync
 from tests.registries.forms.test_registry import filled
 
 NAMES = ("v1.9", "v1.10", "v1.2", "latest", "v2.0-dev")

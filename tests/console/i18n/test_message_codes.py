@@ -41,13 +41,14 @@ from scanning.engines.skipped_content import Notes
 from scanning.engines.yara import messages as yara
 from scanning.execution import messages as scan
 from scanning.models import messages as stages
+from scanning.runs import messages as runs
 from scanning.vulndb import messages as vulndb
 
 ROOT = Path(settings.BASE_DIR)
 ACME = "Acme Inc. EU"
 SAMPLES = [
     Message("Its own words; no code."),
-    scan.WAITING_FOR_HOURLY_LIMIT(registry=ACME),
+    runs.WAITING_FOR_HOURLY_LIMIT(registry=ACME),
     sync.INTERRUPTED_AFTER(
         count=4, reason=oci.CERTIFICATE_INVALID(origin="https://r", reason=oci.CERTIFICATE_EXPIRED())
     ),
@@ -121,21 +122,21 @@ def test_a_code_of_a_later_version_is_told_in_the_words_it_came_with() -> None:
 
 
 def test_a_text_that_has_got_another_placeholder_since_is_told_in_its_old_words() -> None:
-    old = Message("Waiting for Acme.", scan.WAITING_FOR_HOURLY_LIMIT.code, {"name": "Acme"})
+    old = Message("Waiting for Acme.", runs.WAITING_FOR_HOURLY_LIMIT.code, {"name": "Acme"})
     assert in_chinese(old) == "Waiting for Acme."
 
 
 def test_a_missing_value_is_an_error_where_the_message_is_made() -> None:
     with pytest.raises(KeyError):
-        scan.WAITING_FOR_HOURLY_LIMIT(name="Acme")
+        runs.WAITING_FOR_HOURLY_LIMIT(name="Acme")
 
 
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        (scan.WAITING_FOR_HOURLY_LIMIT(registry=ACME), "等待 Acme Inc. EU 的每小时限额。"),
-        (scan.WAITING_FOR_HOURLY_LIMIT(registry="Images"), "等待 Images 的每小时限额。"),
-        (scan.WAITING_FOR_HOURLY_LIMIT(registry="%(x)s {y}"), "等待 %(x)s {y} 的每小时限额。"),
+        (runs.WAITING_FOR_HOURLY_LIMIT(registry=ACME), "等待 Acme Inc. EU 的每小时限额。"),
+        (runs.WAITING_FOR_HOURLY_LIMIT(registry="Images"), "等待 Images 的每小时限额。"),
+        (runs.WAITING_FOR_HOURLY_LIMIT(registry="%(x)s {y}"), "等待 %(x)s {y} 的每小时限额。"),
         (stages.PULLING_SOME(done=3, total=17), "已拉取 3 MiB，共 17 MiB"),
         (oci.HOST_UNKNOWN(host="registry.example"), "无法解析主机名 registry.example。"),
         (

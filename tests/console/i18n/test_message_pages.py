@@ -21,8 +21,8 @@ from inventory.models import Image, Tag
 from inventory.sync import messages as sync
 from registries.models import Registry, SyncRun
 from registries.oci import messages as oci
-from scanning.execution import messages as scan
 from scanning.models import Scan, ScanRun
+from scanning.runs import messages as runs
 from tests import factories
 from tests.people import person
 
@@ -53,7 +53,7 @@ def tag() -> Tag:
     """A tag whose scan waits, in a registry whose last sync could not read all."""
     registry = factories.registry(name=NAME)
     tag = factories.tag(in_=registry)
-    reason = scan.WAITING_FOR_HOURLY_LIMIT(registry=registry)
+    reason = runs.WAITING_FOR_HOURLY_LIMIT(registry=registry)
     Image.objects.filter(pk=tag.image_id).update(scan_state="queued", scan_reason=reason, scanned_from=registry.pk)
     run = ScanRun.objects.create(tags=1, images=1, state=State.SUCCEEDED)
     Scan.objects.create(
@@ -134,10 +134,10 @@ def test_messages_are_equal_and_grouped_in_the_database(tag: Tag) -> None:
     row = Scan.objects.get()
     assert Scan.objects.filter(reason=row.reason).count() == 1
     assert not Scan.objects.filter(reason="").exists()
-    assert [told.code for told in Scan.objects.values_list("reason", flat=True)] == [scan.WAITING_FOR_HOURLY_LIMIT.code]
+    assert [told.code for told in Scan.objects.values_list("reason", flat=True)] == [runs.WAITING_FOR_HOURLY_LIMIT.code]
     Scan.objects.update(state=State.FAILED)
     (failure,) = ScanRun.objects.get().current_failures()
-    assert failure["reason"].code == scan.WAITING_FOR_HOURLY_LIMIT.code  # type: ignore[union-attr]
+    assert failure["reason"].code == runs.WAITING_FOR_HOURLY_LIMIT.code  # type: ignore[union-attr]
 
 
 def test_json_keeps_messages_as_names_and_values() -> None:

@@ -25,7 +25,7 @@ from tests.console.jobs.conftest import wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, RealAnswer, catalog, manifests, silence
 from tests.fakes.registry import tags as tag_lists
-from tests.inventory.sync.test_run import image, names, sync
+from tests.inventory.sync.test_sync_registry import image, names, sync
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

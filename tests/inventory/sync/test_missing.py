@@ -17,7 +17,7 @@ from registries.models import Registry, SyncRun
 from tests.fakes.registry import FakeRegistry, Status, catalog, json_body, rate_limited
 from tests.fakes.registry import manifests as manifest_requests
 from tests.fakes.registry import tags as tag_lists
-from tests.inventory.sync.test_run import image, later, names, sync
+from tests.inventory.sync.test_sync_registry import image, later, names, sync
 from tests.people import signed_in_client
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -33,7 +33,7 @@ from tests.fakes.vendors import (
     FakeGoogle,
     FakePlain,
 )
-from tests.inventory.sync.test_run import image, names, sync
+from tests.inventory.sync.test_sync_registry import image, names, sync
 from tests.people import signed_in_client
 from tests.registries.oci.conftest import until_error
 

@@ -18,7 +18,7 @@ from scanning.runs import limit_waits
 from scanning.runs.start import scan_now
 from tests import factories
 from tests.fakes.registry import FakeRegistry
-from tests.inventory.sync.test_run import image, sync
+from tests.inventory.sync.test_sync_registry import image, sync
 from tests.people import signed_in_client
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
