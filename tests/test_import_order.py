@@ -109,7 +109,7 @@ def breaches(module: str, name: str) -> Iterator[str]:
         yield "models know no pages and no tasks"
     if "views" in parts and below(name, "registries.oci", "scanning.engines"):
         yield "views know neither the distribution client nor engines"
-    if below(name, "django_q") and module != "console.jobs.broker":
+    if below(name, "django_q") and module not in {"console.jobs.broker", "console.jobs.notifying_broker"}:
         yield "only console.jobs.broker speaks with django-q2"
     if below(name, "openpyxl") and module != "console.listing.workbook":
         yield "only console.listing.workbook speaks with openpyxl"

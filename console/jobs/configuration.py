@@ -67,7 +67,11 @@ def q_cluster_settings(*, redis_url: str) -> dict[str, Any]:
 
     quick = one("quick")
     quick["ALT_CLUSTERS"] = {"scan": one("scan")}
-    broker: dict[str, Any] = {"redis": _with_socket_timeouts(redis_url)} if redis_url else {"orm": "default"}
+    broker: dict[str, Any] = (
+        {"redis": _with_socket_timeouts(redis_url)}
+        if redis_url
+        else {"orm": "default", "broker_class": "console.jobs.notifying_broker.NotifyingBroker"}
+    )
     return quick | broker
 
 
