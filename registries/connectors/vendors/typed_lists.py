@@ -1,8 +1,7 @@
-"""Registries of clouds that differ by address, account and token service alone, and whose catalog is closed: Alibaba ACR,
-Huawei SWR, Oracle OCIR, DigitalOcean.
+"""Registries of clouds that differ by address, account and token service alone, mostly with a closed catalog.
 
-By the vendors' pages on docker login: help.aliyun.com/acr, support.huaweicloud.com/swr, docs.oracle.com (Container
-Registry), docs.digitalocean.com/products/container-registry.
+By the vendors' pages on docker login of Alibaba ACR (help.aliyun.com/acr), Huawei SWR (support.huaweicloud.com/swr),
+Oracle OCIR (docs.oracle.com, Container Registry) and DigitalOcean (docs.digitalocean.com, container-registry).
 """
 
 from __future__ import annotations
