@@ -47,8 +47,8 @@ SEVERITY_CONDITIONS = {
 }
 SEVERITY_CHOICES = [(name, Image.Severity[name.upper()].label) for name in SEVERITY_CONDITIONS]
 FIXABLE_CONDITIONS = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
-MISSING_CONDITIONS = {"yes": Q(missing_since__isnull=False), "no": Q(missing_since=None)}
-MISSING_CHOICES = [("yes", _("Missing in the registry")), ("no", _("Listed by the registry"))]
+MISSING_CONDITIONS = {"yes": Q(missing_since__isnull=False)}
+MISSING_CHOICES = [("yes", _("Missing in the registry"))]
 FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has no fixable vulnerabilities"))]
 
 

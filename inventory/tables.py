@@ -235,17 +235,6 @@ IMAGES = Listing[Tag](
             group=ORIGIN_GROUP,
         ),
         Column(
-            name="missing",
-            label=gettext_lazy("Missing since"),
-            value=lambda tag: tag.missing_since,
-            sort=("missing_since", "id"),
-            needs=Needs(fields=("missing_since",)),
-            template="console/listing/time.html",
-            default=False,
-            descending_first=True,
-            group=ORIGIN_GROUP,
-        ),
-        Column(
             name="security",
             label=gettext_lazy("Security status"),
             value=security,

@@ -339,7 +339,6 @@ class _Client:
         self.fixed = connector.fixed
         self.about = ""
         self._choice = choice
-        self.includes_repository = choice.includes_repository
         self._typed_list = typed_list
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
@@ -355,6 +354,10 @@ class _Client:
     def tags(self, repository: str) -> Iterator[TagRef]:
         refs = listing_bounds.within_bounds(listing_bounds.TAG_BOUNDS, iter(self._connector.tags(repository)))
         return self._choice.choose(repository, refs)
+
+    def includes_repository(self, name: str) -> bool:
+        left_out = getattr(self._connector, "leaves_out", None)  # of ECR alone: pull-through caches
+        return self._choice.includes_repository(name) and not (left_out is not None and left_out(name))
 
     def includes_tag(self, repository: str, tag: str) -> bool:
         return self._choice.includes_tag(repository, tag) and self._connector.includes_tag(repository, tag)

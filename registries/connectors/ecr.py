@@ -17,7 +17,7 @@ from registries.connectors.declarations import AWS
 from registries.connectors.logins import IssuedLoginProvider
 from registries.oci import media_types
 from registries.oci.client import DistributionClient
-from registries.oci.errors import AddressInvalid, MalformedResponse, NotFound
+from registries.oci.errors import AccessDenied, AddressInvalid, MalformedResponse, NotFound, ServerError
 from registries.oci.references import Digest
 
 PAGE_SIZE = 1000  # the most that DescribeRepositories and DescribeImages take
@@ -43,6 +43,7 @@ class EcrConnector:
     def __init__(self, client: DistributionClient, aws: AwsApi, *, account: str) -> None:
         self._client, self._aws = client, aws
         self._registry = {"registryId": account} if account else {}
+        self._caches: tuple[str, ...] = ()  # what the names of repositories of pull-through caches begin with
         self._logins = EcrLoginProvider(aws)
         client.use_login_provider(self._logins)
 
@@ -56,9 +57,28 @@ class EcrConnector:
         return True
 
     def repositories(self) -> Iterator[str]:
-        """Yield all repositories of the account in this region."""
+        """Yield all repositories of the account in this region but those of pull-through caches."""
+        self._caches = self._cache_prefixes()
         for rows in self._aws.pages("describe_repositories", of="repositories", maxResults=PAGE_SIZE, **self._registry):
-            yield from (str(row.get("repositoryName")) for row in rows)
+            names = (str(row.get("repositoryName")) for row in rows)
+            yield from (name for name in names if not self.leaves_out(name))
+
+    def leaves_out(self, repository: str) -> bool:
+        """Whether ``repository`` is one of a pull-through cache, as the last listing has shown."""
+        return repository.startswith(self._caches)
+
+    def _cache_prefixes(self) -> tuple[str, ...]:
+        """Return what the names of repositories begin with that only cache another registry; none where the key may
+        not list the rules of that."""
+        found: list[str] = []
+        try:
+            for rows in self._aws.pages(
+                "describe_pull_through_cache_rules", of="pullThroughCacheRules", maxResults=PAGE_SIZE, **self._registry
+            ):
+                found += [str(row.get("ecrRepositoryPrefix") or "") for row in rows]
+        except (AccessDenied, NotFound, MalformedResponse, ServerError):
+            return ()  # also stand-ins of AWS that do not know the operation
+        return tuple(f"{prefix}/" for prefix in found if prefix and prefix != "ROOT")
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags of ``repository`` but those that the listing shows to be no image; none where it is gone.

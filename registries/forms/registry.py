@@ -19,11 +19,11 @@ from django.utils.translation import gettext_lazy, ngettext
 from console.i18n.message_codes import sentences
 from console.i18n.messages import translate_message
 from registries import addresses, vendor_addresses
-from registries.chosen import MAX_PATTERNS
 from registries.connectors import DECLARATIONS
 from registries.connectors.base import Declaration
 from registries.connectors.distribution import parse_repository_list
 from registries.connectors.ecr import ROLE_ARN_PATTERN
+from registries.forms.choice import CHOICE_HELP_TEXTS, clean_patterns, clean_positive
 from registries.models import Registry
 from registries.oci.errors import AddressInvalid
 
@@ -99,14 +99,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
                 "Host that issues the registry's tokens, if it is not the registry itself. It also receives the "
                 "password. The connection test shows it."
             ),
-            "repository_patterns": gettext_lazy(
-                "One pattern per line with * and ?, such as team/*; with ! in front it excludes, such as !*/cache."
-            ),
-            "tag_patterns": gettext_lazy("The same for tags, such as v* or !*-dev."),
-            "newest_tags": gettext_lazy(
-                "Of each repository, by push time, or by the numbers in the names if the registry does not tell it."
-            ),
-            "tag_days": gettext_lazy("Days since the push. Tags whose push time is not told are kept."),
+            **CHOICE_HELP_TEXTS,
             "ca_bundle": gettext_lazy("In PEM format, for a registry with certificates of your own authority."),
         }
         error_messages = {"name": {"required": gettext_lazy("Give it a name.")}}
@@ -224,16 +217,16 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         return text
 
     def clean_repository_patterns(self) -> str:
-        return _patterns(self.cleaned_data["repository_patterns"])
+        return clean_patterns(self.cleaned_data["repository_patterns"])
 
     def clean_tag_patterns(self) -> str:
-        return _patterns(self.cleaned_data["tag_patterns"])
+        return clean_patterns(self.cleaned_data["tag_patterns"])
 
     def clean_newest_tags(self) -> int | None:
-        return _positive(self.cleaned_data["newest_tags"])
+        return clean_positive(self.cleaned_data["newest_tags"])
 
     def clean_tag_days(self) -> int | None:
-        return _positive(self.cleaned_data["tag_days"])
+        return clean_positive(self.cleaned_data["tag_days"])
 
     # --- all fields together ---------------------------------------------------------------------------------------
     def clean(self) -> dict[str, Any]:
@@ -345,21 +338,6 @@ def _address(typed: str) -> str:
         )
     except addresses.AddressError as error:
         raise forms.ValidationError(str(error)) from error
-
-
-def _patterns(typed: str) -> str:
-    lines = dict.fromkeys(line.strip() for line in typed.splitlines())
-    if len(lines) > MAX_PATTERNS:
-        raise forms.ValidationError(_("At most %(n)d patterns are allowed here.") % {"n": MAX_PATTERNS})
-    if any(len(line) > 300 or not line.isprintable() or " " in line or line == "!" for line in lines):
-        raise forms.ValidationError(_("A pattern has at most 300 characters and no spaces."))
-    return "\n".join(line for line in lines if line)
-
-
-def _positive(number: int | None) -> int | None:
-    if number == 0:
-        raise forms.ValidationError(_("Enter 1 or more, or nothing for all."))
-    return number
 
 
 def _single_line(text: str) -> str:

@@ -75,6 +75,7 @@ class ScanRun(Job):
     )
     scope = models.CharField(max_length=12, choices=ScanScope.choices)
     chosen = models.ManyToManyField("inventory.Tag", blank=True, related_name="+")  # where scope is CHOSEN
+    choice = models.JSONField(default=dict, blank=True)  # of the schedule: see scanning.runs.narrow
     categories = models.JSONField(default=list)  # values of RiskCategory
     timeout = models.PositiveIntegerField(default=1800)  # seconds for one image
     tags = models.PositiveIntegerField(default=0)  # tags that get results

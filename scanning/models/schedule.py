@@ -31,6 +31,7 @@ class ScanSchedule(models.Model):
     starts_on = models.DateField()  # the first day; every ``every_days`` from it
     scope = models.CharField(max_length=12, choices=ScanScope.choices, default=ScanScope.RECOMMENDED)
     chosen = models.ManyToManyField("inventory.Tag", blank=True, related_name="+")
+    choice = models.JSONField(default=dict, blank=True)  # which tags of the scope: see scanning.runs.narrow
     categories = models.JSONField(default=list)
     timeout = models.PositiveIntegerField(default=1800)
     next_due_at = models.DateTimeField(null=True, blank=True, editable=False)  # None while it is off

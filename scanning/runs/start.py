@@ -132,6 +132,7 @@ def start_and_queue(
             trigger=trigger,
             requested_by=requested_by,
             schedule=schedule,
+            choice=schedule.choice if schedule is not None and scope is not ScanScope.CHOSEN else {},
             priority=LANE_BY_TRIGGER[trigger] if priority is None else priority,
             registries=sorted(seen.registries) if seen else None,
         )

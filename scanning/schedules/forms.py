@@ -9,7 +9,9 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from registries.forms.choice import CHOICE_HELP_TEXTS, clean_patterns
 from scanning.models import ScanSchedule
+from scanning.runs import narrow
 from scanning.runs.forms import ScanForm
 
 MIN_TIME_RANGE = timedelta(minutes=15)  # the shortest time range
@@ -35,6 +37,25 @@ class ScheduleForm(ScanForm):
         widget=forms.TimeInput(attrs={"type": "time", "class": "input"}, format="%H:%M"),
     )
 
+    repository_patterns = forms.CharField(
+        label=_("Choice of repositories"),
+        required=False,
+        help_text=CHOICE_HELP_TEXTS["repository_patterns"],
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "input"}),
+    )
+    tag_patterns = forms.CharField(
+        label=_("Choice of tags"),
+        required=False,
+        help_text=CHOICE_HELP_TEXTS["tag_patterns"],
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "input"}),
+    )
+    newest_tags = forms.IntegerField(
+        label=_("Newest tags"), required=False, min_value=1, max_value=1_000_000, help_text=_("Of each repository.")
+    )
+    tag_days = forms.IntegerField(
+        label=_("Tags younger than"), required=False, min_value=1, max_value=36_500, help_text=_("Days since the push.")
+    )
+
     def __init__(self, *args: Any, schedule: ScanSchedule, **kwargs: Any) -> None:
         self.schedule = schedule
         if schedule.pk:
@@ -49,6 +70,7 @@ class ScheduleForm(ScanForm):
                 "categories": schedule.categories,
                 "timeout": schedule.timeout // 60,
                 "scope": schedule.scope,
+                **schedule.choice,
             }
         else:
             today = timezone.localdate(timezone=timezone.get_default_timezone())
@@ -62,6 +84,12 @@ class ScheduleForm(ScanForm):
         if ScanSchedule.objects.filter(name__iexact=name).exclude(pk=self.schedule.pk).exists():
             raise forms.ValidationError(_("Another schedule has this name."))
         return name
+
+    def clean_repository_patterns(self) -> str:
+        return clean_patterns(self.cleaned_data["repository_patterns"])
+
+    def clean_tag_patterns(self) -> str:
+        return clean_patterns(self.cleaned_data["tag_patterns"])
 
     def clean_starts_on(self) -> date:
         day: date = self.cleaned_data["starts_on"]
@@ -89,6 +117,8 @@ class ScheduleForm(ScanForm):
         """Write what the form says to the schedule, and return that."""
         for name in ("name", "is_on", "every_days", "starts_on", "at", "until", "categories", "timeout", "scope"):
             setattr(self.schedule, name, self.cleaned_data[name])
+        chosen = {name: self.cleaned_data.get(name) for name in narrow.FIELDS}
+        self.schedule.choice = {name: value for name, value in chosen.items() if value}
         self.schedule.at = self.schedule.at.replace(second=0, microsecond=0)
         if self.schedule.until is not None:
             self.schedule.until = self.schedule.until.replace(second=0, microsecond=0)

@@ -35,6 +35,7 @@ def snapshot(found: ScanSchedule) -> dict[str, Any] | None:
         "scope": found.scope,
         "categories": found.categories,
         "timeout": found.timeout,
+        "choice": found.choice,
         "chosen": chosen,
         "runs": list(found.runs.order_by("-pk").values_list("pk", flat=True)[:MAX_HISTORY_ROWS]),
         "firings": [[due_at.isoformat(), outcome, run] for due_at, outcome, run in occurrences],
@@ -47,6 +48,7 @@ def restore(user: User, values: dict[str, Any]) -> None:
     until = values["until"]
     found = ScanSchedule(
         **{name: values[name] for name in ("name", "is_on", "every_days", "scope", "categories", "timeout")},
+        choice=values.get("choice") or {},
         at=time.fromisoformat(values["at"]),
         until=time.fromisoformat(until) if until else None,
         starts_on=date.fromisoformat(values["starts_on"]),

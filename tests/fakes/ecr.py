@@ -39,6 +39,7 @@ ACCOUNT = "123456789012"  # moto's
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 RIGHTS = frozenset({"sts:AssumeRole"} | {f"ecr:{name}" for name in ("GetAuthorizationToken", "BatchGetImage")})
 RIGHTS |= {"ecr:DescribeRepositories", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer"}
+RULES = "pullThroughCacheRules"
 MAX_RESULTS = 1000
 CLOCK_SECONDS = 300
 TARGET = "AmazonEC2ContainerRegistry_V20150921."
@@ -180,6 +181,7 @@ class Ecr:
         self.region, self.page, self.login_seconds = region, page, login_seconds
         self.docker = docker or EcrRegistry()
         self.sessions = {KEY: SigningSession(SECRET)}
+        self.cache_prefixes: list[str] = []
         self.rights = set(RIGHTS)
         self.role_seconds = 3600.0
         self.skew = 0.0  # of the clock here
@@ -280,6 +282,9 @@ class Ecr:
                     "resource: * because no identity-based policy allows it",
                     400 if service == "ecr" else 403,
                 )
+            if operation == "DescribePullThroughCacheRules":  # which moto does not know
+                rules = [{"ecrRepositoryPrefix": each} for each in self.cache_prefixes]
+                return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps({RULES: rules}).encode()
             if fault and isinstance(fault.refusal, bytes):
                 return 200, {"Content-Type": "text/html"}, fault.refusal
             if fault:

@@ -28,6 +28,7 @@ SAME_TO_READERS = {  # columns that say nothing of where and how manifests and b
         "limit",
     ),
     *("created_at", "updated_at", "deleting_at", "nightly_on", "cloud_account"),
+    *("repository_patterns", "tag_patterns", "newest_tags", "tag_days"),
 }
 
 

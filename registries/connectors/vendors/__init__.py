@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from registries.connectors.base import Vendor
-from registries.connectors.vendors import azure, docker_hub, gitea, github, gitlab, google, nexus, zot
+from registries.connectors.vendors import azure, docker_hub, gitea, github, gitlab, google, nexus, typed_lists, zot
 
 # by value of Registry.Type, in the order in which the types are offered
 VENDORS: Mapping[str, Vendor] = {
@@ -16,6 +16,7 @@ VENDORS: Mapping[str, Vendor] = {
         gitlab.VENDOR,
         azure.VENDOR,
         google.VENDOR,
+        *typed_lists.VENDORS,
         nexus.VENDOR,
         gitea.VENDOR,
         zot.VENDOR,

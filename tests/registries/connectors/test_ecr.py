@@ -43,7 +43,12 @@ from tests.fakes.ecr import ACCOUNT, KEY, SECRET, Ecr, EcrRegistry, Refusal, mot
 from tests.fakes.registry import DecoyServer, FakeRegistry, blobs, manifests
 
 ROLE = "arn:aws:iam::111122223333:role/tallyman"
-ASKED_BY_A_SYNC = {"GetAuthorizationToken", "DescribeRepositories", "DescribeImages"}
+ASKED_BY_A_SYNC = {
+    "GetAuthorizationToken",
+    "DescribePullThroughCacheRules",
+    "DescribeRepositories",
+    "DescribeImages",
+}
 
 
 @pytest.fixture(scope="module")
@@ -672,6 +677,18 @@ def test_a_sync_makes_rows_and_a_second_one_calls_for_nothing_but_lists(server: 
     assert (run.tags, run.tags_new, run.tags_changed, run.tags_gone) == (2, 0, 0, 0)
     assert set(server.asked()) == ASKED_BY_A_SYNC
     assert {each.path for each in server.docker.seen} == {"/v2/"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_repositories_of_pull_through_caches_are_left_out(server: Ecr, saved: Registry) -> None:
+    for name in ("team/app", "docker-hub/library/nginx", "docker-hubs/own"):
+        image(name).put(server, name, "1")
+    server.cache_prefixes = ["docker-hub", "ROOT"]
+    assert sync(saved).tags == 3, "the key may not list the rules"
+    server.rights |= {"ecr:DescribePullThroughCacheRules"}
+    run = sync(saved)
+    assert (run.complete, run.repositories, run.tags_gone) == (True, 2, 1)
+    assert {tag.repository.name for tag in Tag.objects.all()} == {"team/app", "docker-hubs/own"}
 
 
 @pytest.mark.django_db(transaction=True)
