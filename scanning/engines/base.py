@@ -58,7 +58,9 @@ class StoredLayer:
     diff_id: str
     path: Path | None  # None: not pulled, because every engine knows it already
     size: int = 0  # uncompressed bytes
-    is_shared: bool = False  # other images have it too: whoever made those of this image must not speak for it
+    # If other images have it too, a text that is the same for layers which the same images have: whoever made another
+    # layer of this image must not speak for it.
+    sharers: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class ScannedLayers:
         self._statuses: dict[str, layer_proof.LayerStatus] = {}  # what is stored of it
         self._unwritten_proofs: dict[str, layer_proof.PulledLayer] = {}  # what our pulls have shown
         self._held_by_registry: set[str] = set()  # what the registry has shown to hold
-        self._shared: dict[str, bool] = {}  # whether other images have it too, as far as that was asked
+        self._sharers: dict[str, str] = {}  # "" where no other image has it, as far as that was asked
 
     @property
     def is_proven(self) -> bool:
@@ -161,10 +161,10 @@ class ScannedLayers:
         file, diff_id = self.files.get(layer.digest), self.diff_id(layer)
         path = file.path if file and diff_id not in known else None
         size = file.size if file else 0
-        return StoredLayer(position, diff_id, path, size, is_shared=self._shared.get(layer.digest, True))
+        return StoredLayer(position, diff_id, path, size, sharers=self._sharers.get(layer.digest, layer.digest))
 
     def look_up_sharing(self, manifest_digest: str) -> None:
         """Ask which of the layers that are on disk other images have too."""
-        if unknown := self.files.keys() - self._shared.keys():
+        if unknown := self.files.keys() - self._sharers.keys():
             shared = shared_layers(unknown, manifest_digest=manifest_digest, registry_id=self._registry_id)
-            self._shared |= {digest: digest in shared for digest in unknown}
+            self._sharers |= {digest: shared.get(digest, "") for digest in unknown}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from django.db import models
@@ -157,8 +158,7 @@ def store_matches(
     return MatchChanges(differing, number, len(gone), _counted(wanted.values()))
 
 
-def _match_values(match: MatchFact) -> tuple[Any, ...]:
-    return tuple(getattr(match, name) for name in MATCH_VALUES)
+_match_values: Callable[[MatchFact], tuple[Any, ...]] = attrgetter(*MATCH_VALUES)
 
 
 def _stored_matches(variants: Iterable[int]) -> dict[int, StoredMatches]:
@@ -183,10 +183,11 @@ def _same(stored: StoredMatches, found: Mapping[int, MatchFact]) -> bool:
     )
 
 
-def _counted(matches: Iterable[MatchFact]) -> dict[str, int]:
+def _counted(matches: Collection[MatchFact]) -> dict[str, int]:
     counts = dict.fromkeys((*image_summary.SEVERITIES, "fixable"), 0)
-    for match in matches:
-        _count(counts, severity=match.severity, fixed_version=match.fixed_version)
+    for severity, number in Counter(int(match.severity) for match in matches).items():
+        counts[SeverityRank(severity).name.lower()] += number
+    counts["fixable"] = sum(bool(match.fixed_version) for match in matches)
     return counts
 
 

@@ -143,8 +143,8 @@ def _engine_context(title: str, looks_for: str, readiness: Readiness | None) -> 
 def _shared_runs() -> str:
     """Return which layers share a run of Trivy, and what one that takes it over could do to others."""
     apart = _(
-        "A layer that several images have is read in a run of its own, once for all of them. What is read in a run "
-        "with other layers counts for images of their registry, and for images that have all of these layers."
+        "Layers that several images have are read apart from all others, once for all of them: what is read counts for "
+        "images that have all layers of the run."
     )
     if settings.SCANS_PER_WORKER == 1:
         alone = _("The other layers of each image have a run of their own.")
@@ -154,7 +154,8 @@ def _shared_runs() -> str:
         _(
             "The other layers of up to %(n)d small images of one registry that are scanned at the same time share a "
             "run; layers of two registries never do. A layer that takes control of Trivy could falsify the results of "
-            "the others in its run. To give each image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
+            "the others in its run for images of the registry. To give each image a run of its own, set "
+            "TALLYMAN_SCANS_PER_WORKER=1."
         )
         % {"n": configured_engines.MAX_BATCH_IMAGES},
     )

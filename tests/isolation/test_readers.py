@@ -127,3 +127,41 @@ def test_what_was_read_beside_another_layer_is_good_for_no_other_registry(
     sync(Registry.objects.get(name="registry-0"))
     scan(Tag.objects.get(address__endswith="/third"), "vulnerabilities")
     assert findings_are_right(third), "what was read apart by now is taken before it"
+
+
+def test_layers_that_the_same_images_have_are_read_together_and_speak_for_those_alone(
+    servers: list[FakeRegistry], tmp_path: Path, read: list[set[str]]
+) -> None:
+    """Two images of the attacker have all that is in them, so nothing tells the base from the layer beside it."""
+    install(tmp_path / "database", day=1)
+    for name in ("evil", "evil-too"):
+        put(servers[0], name, BASE, EVIL, images.layer({"srv/own": name.encode()}))
+    evil = registry(0, servers[0])
+    scan(Tag.objects.filter(registry=evil).earliest("pk"), "vulnerabilities")
+    assert {BASE.diff_id, EVIL.diff_id} in read
+    for server, name in ((servers[0], "honest"), (servers[1], "honest")):
+        honest = put(server, name, BASE, images.layer({"srv/app": server.url.encode()}))
+        if server is servers[0]:
+            sync(evil)
+        else:
+            registry(1, server)
+        scan(Tag.objects.get(address__endswith="/honest", address__startswith=server.host), "vulnerabilities")
+        assert findings_are_right(honest)
+
+
+@pytest.mark.parametrize("known_before", [True, False], ids=["known before", "comes later"])
+def test_layers_of_a_copy_of_an_image_are_not_read_again(
+    servers: list[FakeRegistry], tmp_path: Path, read: list[set[str]], known_before: bool
+) -> None:
+    install(tmp_path / "database", day=1)
+    top = images.layer({"srv/app": b"ours"})
+    for server in servers:
+        put(server, "app", BASE, top)
+    registries = []
+    for number, server in enumerate(servers):
+        if known_before and not number:
+            registries = [registry(each, servers[each]) for each in range(2)]
+        elif not known_before:
+            registries.append(registry(number, server))
+        scan(Tag.objects.get(registry=registries[number]), "vulnerabilities")
+    assert read == [{BASE.diff_id, top.diff_id}]

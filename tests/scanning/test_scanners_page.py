@@ -176,4 +176,4 @@ def test_the_page_says_which_images_share_a_run_and_how_to_keep_them_apart(scans
     assert ("The other layers of each image have a run of their own." in text) is (scans == 1)
     assert ("of one registry that are scanned at the same time share a " in text) is (scans == 5)
     assert ("TALLYMAN_SCANS_PER_WORKER=1" in text) is (scans == 5)
-    assert "A layer that several images have is read in a run of its own" in text
+    assert "Layers that several images have are read apart" in text

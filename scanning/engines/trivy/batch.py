@@ -1,8 +1,8 @@
 """Layers of images that come to Trivy at the same time are read in one run, for most of a short run is its start.
 
-A Trivy that one of them has taken over could lie about the others. So a run holds layers of one owner, what it says is
-good for images of this owner and for those that have all layers of the run, and a layer that other images have too is
-read by itself.
+A Trivy that one of them has taken over could lie about the others. So a run holds layers of one owner, and what it says
+is good for images of this owner and for those that have all layers of the run. Layers that other images have too are
+read apart, those together that the same images have; what is said of them is good for images that have all of these.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scanning.engines.base import EngineError, StopCheck, StoredLayer
 from scanning.engines.trivy.batcher import Announcement, Batcher
-from scanning.engines.trivy.cache import CachedLayer
+from scanning.engines.trivy.cache import NOBODY, CachedLayer
 from scanning.engines.trivy.run import read_layers
 from scanning.engines.trivy.setup import TrivySetup
 
@@ -57,20 +57,23 @@ class LayerBatcher:
         timeout: float,
         check: StopCheck,
     ) -> Iterator[tuple[str, _Notes]]:
-        """Yield what Trivy tells of the layers of one image, with ``owner`` or, if a layer was read alone, "".
+        """Yield what Trivy tells of the layers of one image, each time with the owner of these notes: see LayerCache.
 
         ``owner`` says whose image it is. Raises EngineError, and what ``check`` raises.
         """
-        alone = [[layer] for layer in layers if layer.is_shared]
-        rest = [layer for layer in layers if not layer.is_shared]
+        shared: dict[str, list[StoredLayer]] = {}
+        for layer in layers:
+            if layer.sharers:
+                shared.setdefault(layer.sharers, []).append(layer)
+        rest = [layer for layer in layers if not layer.sharers]
         if rest and sum(layer.size for layer in rest) <= SMALL_IMAGE_BYTES and self._batcher.others:
             notes = self._batcher.ask((tool, rest, owner, scratch), check=check)
             if notes is not None:
                 yield owner, {layer.diff_id: notes[layer.diff_id] for layer in rest}
                 rest = []
-        for some in (*alone, *([rest] if rest else [])):
+        for some, reader in (*((group, NOBODY) for group in shared.values()), *([(rest, owner)] if rest else [])):
             notes = read_layers(tool, some, scratch=scratch, timeout=timeout, check=check)
-            yield "" if len(some) == 1 else owner, notes
+            yield "" if len(some) == 1 else reader, notes
 
     def _read(self, requests: Sequence[_Request], check: StopCheck) -> Sequence[_Notes | None]:
         tool, _layers, _owner, scratch = requests[0]

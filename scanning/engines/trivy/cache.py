@@ -22,6 +22,7 @@ from scanning.engines.trivy import bbolt_writer
 from scanning.engines.trivy.bbolt import BboltError, Bucket
 from scanning.engines.trivy.vulndb_folder import VULNDB_SCHEMA
 
+NOBODY = "nobody"  # owner of notes that are good for those images alone that have all layers of the run
 MAX_BLOB_BYTES = 64 * 1024**2  # bytes of what Trivy tells of one layer
 
 

@@ -121,8 +121,16 @@ def secrets_in(record: Json, diff_id: str) -> list[FoundSecret]:
 
 
 def read_match(value: Json) -> MatchFact:
-    """Return one vulnerability as Trivy writes it. Raises TypeError or KeyError where it is of another form."""
-    return _match(value).fact
+    """Return one vulnerability as Trivy writes it; the caller knows its package. Raises TypeError where it is none."""
+    return MatchFact(
+        purl="",
+        vulnerability=_str(value, "VulnerabilityID"),
+        severity=_severity(value),
+        severity_source=_str(value, "SeveritySource"),
+        fixed_version=_str(value, "FixedVersion"),
+        status=_str(value, "Status"),
+        url=_str(value, "PrimaryURL"),
+    )
 
 
 def _unreadable() -> EngineError:

@@ -9,12 +9,11 @@ asked it meanwhile asks Trivy without it (run.py).
 from __future__ import annotations
 
 import hashlib
-import http.client
 import logging
 import os
 import secrets
-import select
 import shutil
+import socket
 import threading
 import time
 import weakref
@@ -26,6 +25,7 @@ from pathlib import Path
 from console.sandbox.local_server import LocalServer, ServerNotReached, can_serve
 from scanning.engines.base import StopCheck
 from scanning.engines.trivy import command, rpc_messages
+from scanning.engines.trivy.exchange import AnswerTooLarge, ExchangeFailed, exchange
 from scanning.engines.trivy.protobuf import Json, NotDecodable, NotEncodable, Table, decode, delimited, encode
 
 __all__ = ["LayerRecord", "MatchServer", "NotEncodable", "ServerFailed", "layer_record"]
@@ -40,7 +40,7 @@ IDLE_SECONDS = 300.0  # without a request, before it is ended
 START_TIMEOUT_SECONDS = 30.0
 BROKEN_SECONDS = 60.0  # for which nothing is asked of a server that did not start
 POLL_SECONDS = 0.1
-READ_TIMEOUT_SECONDS = 60.0  # for an answer that has begun
+MEMORY_POLL_SECONDS = 1.0  # between looks at its memory while an answer is waited for
 FULL_SPEED_GC, MEMORY_LIMIT = "200", f"{MAX_MEMORY_BYTES // 1024**2}MiB"  # of Go
 TOKEN_HEADER = "Trivy-Token"  # noqa: S105 (a name)
 CACHE_SERVICE, SCAN_SERVICE = "trivy.cache.v1.Cache", "trivy.scanner.v1.Scanner"
@@ -76,7 +76,7 @@ class _Running:
     folder: Path  # of its database
     token: str
     records: set[str] = field(default_factory=set)
-    idle: list[http.client.HTTPConnection] = field(default_factory=list)
+    idle: list[socket.socket] = field(default_factory=list)  # connections
     requests: int = 0
     users: int = 0
     used_at: float = field(default_factory=time.monotonic)
@@ -245,58 +245,42 @@ class MatchServer:
 
     def _check_health(self, server: _Running, check: StopCheck) -> None:
         """Wait until the server answers."""
-        connection = self._connection(server, check)
-        connection.request("GET", "/healthz")
-        if self._response(connection, check, time.monotonic() + START_TIMEOUT_SECONDS) != (200, b"ok"):
+        way = server.process.connect(check=check, timeout=START_TIMEOUT_SECONDS)
+        ends = time.monotonic() + START_TIMEOUT_SECONDS
+        try:
+            answer = exchange(way, _head("GET", "/healthz"), b"", max_bytes=1024, check=check, ends=ends)
+        except (ExchangeFailed, AnswerTooLarge) as error:
+            raise ServerFailed(f"it is not well: {error}") from error
+        if answer != (200, b"ok"):
             raise ServerFailed("it is not well")
-        server.idle.append(connection)
+        server.idle.append(way)
 
     def _ask(self, server: _Running, method: str, body: bytes, check: StopCheck, ends: float) -> bytes:
         """Return the answer to one request."""
         with self._lock:
-            connection = server.idle.pop() if server.idle else None
+            way = server.idle.pop() if server.idle else None
             server.requests += 1
+        head = _head(
+            "POST", f"/twirp/{method}", f"{TOKEN_HEADER}: {server.token}", "Content-Type: application/protobuf"
+        )
         try:
-            connection = connection or self._connection(server, check)
-            headers = {"Content-Type": "application/protobuf", TOKEN_HEADER: server.token}
-            connection.request("POST", f"/twirp/{method}", body, headers)
-            status, content = self._response(connection, check, ends)
-        except (OSError, http.client.HTTPException, ServerNotReached) as error:
-            if connection is not None:
-                connection.close()
-            raise ServerFailed(f"it gave no answer: {error!r}") from error
-        except BaseException:
-            if connection is not None:
-                connection.close()
+            way = way or server.process.connect(check=check, timeout=START_TIMEOUT_SECONDS)
+            watch = _MemoryWatch(server, check)
+            status, content = exchange(way, head, body, max_bytes=command.MAX_REPORT_BYTES, check=watch, ends=ends)
+        except BaseException as error:
+            if way is not None:
+                way.close()
+            if isinstance(error, AnswerTooLarge):
+                raise command.report_too_large() from error
+            if isinstance(error, ExchangeFailed | ServerNotReached):
+                raise ServerFailed(f"it gave no answer: {error}") from error
             raise
         if status != 200:
-            connection.close()  # the server may have closed it too
+            way.close()  # the server may have closed it too
             raise ScanRefused(f"it answered {status}: {content[:300]!a}")
-        if connection.sock is not None:
-            with self._lock:
-                server.idle.append(connection)
+        with self._lock:
+            server.idle.append(way)
         return content
-
-    def _connection(self, server: _Running, check: StopCheck) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("trivy")
-        connection.auto_open = 0  # else it would look for that name where it is closed
-        connection.sock = server.process.connect(check=check, timeout=START_TIMEOUT_SECONDS)
-        connection.sock.settimeout(READ_TIMEOUT_SECONDS)
-        return connection
-
-    def _response(self, connection: http.client.HTTPConnection, check: StopCheck, ends: float) -> tuple[int, bytes]:
-        assert connection.sock is not None  # noqa: S101 (just used)
-        poll = select.poll()
-        poll.register(connection.sock, select.POLLIN)
-        while not poll.poll(POLL_SECONDS * 1000):
-            check()
-            if time.monotonic() > ends:
-                raise ServerFailed("it took too long")
-        response = connection.getresponse()
-        content = response.read(command.MAX_REPORT_BYTES + 1)
-        if len(content) > command.MAX_REPORT_BYTES:
-            raise command.report_too_large()
-        return response.status, content
 
     def _release(self, server: _Running) -> None:
         server.process.tail()  # what it has said, lest it wait for somebody to read it
@@ -333,8 +317,8 @@ class MatchServer:
             self._watch_idle(server, left + 1)
 
     def _end(self, server: _Running) -> None:
-        for connection in server.idle:
-            connection.close()
+        for way in server.idle:
+            way.close()
         server.process.kill()
 
     def _forget_after_fork(self) -> None:
@@ -343,10 +327,30 @@ class MatchServer:
             return
         self._lock, self._starting, self._owner = threading.Lock(), threading.Lock(), os.getpid()
         for server in (*self._servers.values(), *self._retired):
-            for connection in server.idle:
-                connection.close()
+            for way in server.idle:
+                way.close()
             server.process.detach()
         self._servers, self._retired, self._broken_until = {}, [], {}
+
+
+class _MemoryWatch:
+    """A check that also ends the wait for a server that grows beyond its bound."""
+
+    def __init__(self, server: _Running, check: StopCheck) -> None:
+        self._server, self._check, self._looked_at = server, check, time.monotonic()
+
+    def __call__(self) -> None:
+        """Raise where the work must stop."""
+        self._check()
+        now = time.monotonic()
+        if now - self._looked_at >= MEMORY_POLL_SECONDS:
+            self._looked_at = now
+            if self._server.process.memory() > HARD_MEMORY_BYTES:
+                raise ServerFailed("it takes too much memory")
+
+
+def _head(method: str, path: str, *headers: str) -> str:
+    return "".join(f"{line}\r\n" for line in (f"{method} {path} HTTP/1.1", "Host: trivy", *headers))
 
 
 def _end_if_idle(owner: weakref.ref[MatchServer], server: _Running) -> None:

@@ -162,7 +162,9 @@ def test_a_layer_that_other_images_have_too_is_read_by_itself_and_is_good_for_al
     tops = [python_package("requests", f"2.{number}.0") for number in range(4)]
     images = [on_disk(tmp_path / "layers", BASE, top) for top in tops]
     base = images[0].layers[0].diff_id
-    images = [replace(image, layers=[replace(image.layers[0], is_shared=True), *image.layers[1:]]) for image in images]
+    images = [
+        replace(image, layers=[replace(image.layers[0], sharers="others"), *image.layers[1:]]) for image in images
+    ]
     analyse_first, *rest = images
     at_once(trivy, [analyse_first], scratch, owners=["1"])
     assert runs == ["read", "read"], "one for the base alone"
