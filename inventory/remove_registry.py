@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from console.db.clock import database_now
 from console.jobs.broker import request_cancel
+from console.jobs.job_run import JobRun
 from console.jobs.models import State
-from console.jobs.runner import JobRun
 from inventory import messages
 from inventory.models import Repository, Tag
 from inventory.sync.prune import delete_registry_content, delete_repositories, prune

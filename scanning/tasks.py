@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from console import visibility
 from console.audit import trail
+from console.jobs.job_run import JobRun
 from console.jobs.models import Priority, State
-from console.jobs.runner import JobRun, run_queued_jobs
+from console.jobs.runner import run_queued_jobs
 from console.jobs.state import advance
 from inventory.sync.webhook_events import process_event
 from registries.models import PushAddress, PushEvent

@@ -18,7 +18,7 @@ from console.db.batches import batched
 from console.exports import files, messages
 from console.exports.models import Export
 from console.jobs.errors import JobFailure
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from console.jobs.state import from_now
 from console.listing import csv_writer, spreadsheet_values
 from console.listing.columns import Column, Value

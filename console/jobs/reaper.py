@@ -21,8 +21,9 @@ from django.db.models.functions import Now
 from console import visibility
 from console.i18n.message_codes import NOTHING
 from console.jobs import broker, kinds, messages
+from console.jobs.job_run import scratch_root
 from console.jobs.models import HealthProbe, Job, JobEvent, ScanHealthProbe, State
-from console.jobs.runner import eligible, scratch_root
+from console.jobs.runner import eligible
 from console.jobs.state import advance, from_now
 
 log = logging.getLogger(__name__)

@@ -9,30 +9,26 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from console import visibility
-from console.i18n.message_codes import NOTHING, ExplainedError, Message
+from console.i18n.message_codes import ExplainedError
 from console.jobs import broker, heartbeat, kinds, messages
 from console.jobs.errors import (
     Cancelled,
-    Draining,
     Interrupted,
     JobFailure,
     LeaseLost,
     Postponed,
     is_database_error,
 )
-from console.jobs.lease import Lease
+from console.jobs.job_run import JobRun, stopped_from_outside
 from console.jobs.models import Job, Priority, State
 from console.jobs.slots import Slot, job_slot
 from console.jobs.state import advance, from_now
@@ -42,8 +38,6 @@ from console.resource_exhaustion import exhausted_by
 log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Job)
 
-PROGRESS_INTERVAL_SECONDS = 1.0  # progress is written no more often …
-STAGE_INTERVAL_SECONDS = 0.5  # … and a new stage no more often than this: many last but a moment
 MAX_CLAIM_TRIES = 100
 MAX_DATABASE_RETRIES = 12  # so often a job starts again because the database did not answer, before it fails
 DATABASE_RETRY_DELAY_SECONDS = (
@@ -127,11 +121,6 @@ def eligible(model: type[J]) -> QuerySet[J]:
         .filter(Q(not_before=None) | Q(not_before__lte=Now()))
         .order_by("priority", "pk")
     )
-
-
-def scratch_root() -> Path:
-    """Return the folder of all scratch folders on this machine."""
-    return Path(settings.DATA_DIR) / "scratch"
 
 
 def _claim(model: type[J], *, urgent: bool) -> J | None:
@@ -241,8 +230,8 @@ def _run_handler(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
             _handle_error(run, error)
         except BaseException:  # the queue's own time limit, or an exit from within the work
             if not run.ended:
-                failure = _abort_failure()
-                run._end(State.FAILED, reason=failure.reason, remedy=failure.remedy)
+                failure = stopped_from_outside()
+                run.end(State.FAILED, reason=failure.reason, remedy=failure.remedy)
             raise
     except LeaseLost:
         _release(run)
@@ -257,7 +246,7 @@ def _release(run: JobRun[J]) -> None:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
         return
     try:
-        run._end(State.QUEUED, reason=messages.DATABASE_DID_NOT_RESPOND())
+        run.end(State.QUEUED, reason=messages.DATABASE_DID_NOT_RESPOND())
     except LeaseLost:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
     except (OperationalError, InterfaceError):
@@ -268,25 +257,18 @@ def _release(run: JobRun[J]) -> None:
         )
 
 
-def _abort_failure() -> JobFailure:
-    return JobFailure(
-        messages.STOPPED_FROM_OUTSIDE(),
-        messages.START_AGAIN(),
-    )
-
-
 def _handle_interruption(run: JobRun[J], interruption: Interrupted) -> None:
     if run.ended:
         return
     if isinstance(interruption, LeaseLost):
         raise interruption
     if isinstance(interruption, Cancelled):
-        run._end(State.CANCELLED)
+        run.end(State.CANCELLED)
     elif isinstance(interruption, Postponed):
         fields = {"not_before": interruption.until, "database_errors": 0}  # it has answered since
-        run._end(State.QUEUED, reason=interruption.reason, fields=fields)
+        run.end(State.QUEUED, reason=interruption.reason, fields=fields)
     else:  # without a hint: this worker would only turn it down; the next tick of any other worker sends one
-        run._end(State.QUEUED)
+        run.end(State.QUEUED)
 
 
 def _handle_error(run: JobRun[J], error: Exception) -> None:
@@ -302,13 +284,13 @@ def _handle_error(run: JobRun[J], error: Exception) -> None:
     elif not isinstance(error, ExplainedError):
         number = secrets.token_hex(4)
         log.error("Error %s in %s, attempt %s", number, run.job, run.attempt, exc_info=error)
-        run._end(
+        run.end(
             State.FAILED,
             reason=messages.UNKNOWN_ERROR(number=number),
             remedy=messages.REPORT_ERROR(number=number),
         )
     elif error.retry and not run.job.retried:
-        run._end(
+        run.end(
             State.QUEUED,
             reason=error.reason,
             remedy=error.remedy,
@@ -316,7 +298,7 @@ def _handle_error(run: JobRun[J], error: Exception) -> None:
         )
     else:
         log.info("%s failed: %s", run.job, error.reason)
-        run._end(State.FAILED, reason=error.reason, remedy=error.remedy)
+        run.end(State.FAILED, reason=error.reason, remedy=error.remedy)
 
 
 def _requeue_after_database_error(run: JobRun[J], error: Exception) -> None:
@@ -325,176 +307,8 @@ def _requeue_after_database_error(run: JobRun[J], error: Exception) -> None:
     log.warning("%s, attempt %s: the database did not respond", run.job, run.attempt, exc_info=error)
     count = run.job.database_errors + 1
     first, longest = DATABASE_RETRY_DELAY_SECONDS
-    run._end(
+    run.end(
         State.QUEUED,
         reason=messages.DATABASE_DID_NOT_RESPOND(),
         fields={"not_before": from_now(min(first * 2 ** (count - 1), longest)), "database_errors": count},
     )
-
-
-class JobRun(Generic[J]):
-    """One attempt at a job, as its handler sees it. ``scratch`` is a folder that goes when the attempt ends."""
-
-    def __init__(self, job: J) -> None:
-        self.job = job
-        self.attempt = job.attempt
-        self.scratch = scratch_root() / f"{job.kind}-{job.pk}-{job.attempt}"
-        self.lease = Lease(job, job.attempt, also=self._flush_stage)
-        self.ended = False
-        self.waiting: LendThread = nullcontext  # a block within which nothing is done but wait for other jobs
-        self.has_successor: Callable[[], bool] = lambda: True  # whether its place is taken again as soon as it ends
-        self._abort_failure: JobFailure | None = None
-        self._deadline: tuple[float, Message, Message] | None = None
-        self._written_at = time.monotonic() if job.stage else 0.0
-        self._unwritten: dict[str, Any] = {}
-        self._writing = threading.Lock()  # of all of it; the lease's thread writes, too
-
-    def check(self) -> None:
-        """Raise if the work must stop: Cancelled, Draining, LeaseLost, or the JobFailure of the deadline. Cheap."""
-        if self.lease.lost:
-            raise LeaseLost
-        if self.lease.cancelled:
-            raise Cancelled
-        if heartbeat.is_draining():
-            raise Draining
-        if self._abort_failure is not None:
-            raise self._abort_failure
-        if self._deadline is not None and time.monotonic() >= self._deadline[0]:
-            raise JobFailure(self._deadline[1], self._deadline[2])
-
-    def abort(self) -> None:
-        """Let ``check()`` raise, for what the process itself was told to end."""
-        self._abort_failure = _abort_failure()
-
-    def set_deadline(self, seconds: float, *, reason: Message, remedy: Message) -> None:
-        """Let ``check()`` raise ``JobFailure(reason, remedy)`` from ``seconds`` on, counted from now."""
-        self._deadline = (time.monotonic() + seconds, reason, remedy)
-
-    def progress(self, stage: str, done: int = 0, total: int | None = None, **counters: Any) -> None:
-        """Show how far the work is; ``counters`` are further columns of the job.
-
-        Written once a second at most, and soon when the stage changes; what was held back is written with the next
-        state. Raises LeaseLost where this attempt no longer counts.
-        """
-        with self._writing:
-            self._unwritten |= {"stage": stage, "progress_done": done, "progress_total": total, **counters}
-            pause = PROGRESS_INTERVAL_SECONDS if stage == self.job.stage else STAGE_INTERVAL_SECONDS
-            if time.monotonic() - self._written_at >= pause:
-                self._write_progress()
-
-    def _flush_stage(self) -> None:
-        """Write the stage that was held back, from the thread of the lease: the work itself may be busy for long."""
-        if not self._writing.acquire(blocking=False):
-            return
-        try:
-            if not self.ended and self._unwritten.get("stage", self.job.stage) != self.job.stage:
-                self._write_progress()
-        except LeaseLost:
-            pass  # noted
-        finally:
-            self._writing.release()
-
-    def _write_progress(self) -> None:
-        try:
-            self._save_progress()
-        except (OperationalError, InterfaceError) as error:
-            if connection.in_atomic_block:
-                raise
-            log.warning("Progress of %s could not be written: %s", self.job, type(error).__name__)
-            connection.close()
-        self._written_at = time.monotonic()
-
-    def _save_progress(self) -> None:
-        with transaction.atomic():
-            rows = type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt, state=State.RUNNING)
-            if not rows.update(**self._unwritten):
-                self.lease.mark_lost()
-                raise LeaseLost
-            for name, value in self._unwritten.items():
-                setattr(self.job, name, value)
-            self.job.progress_changed()
-        self._unwritten = {}
-
-    def finish(
-        self,
-        *,
-        to: State = State.SUCCEEDED,
-        reason: Message = NOTHING,
-        remedy: Message = NOTHING,
-        write: Callable[[], None] | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> None:
-        """End the job with ``fields`` (further columns), and do ``write()`` in the same transaction.
-
-        Raises LeaseLost (nothing written) when stale. ``write`` may be called again, after a rollback, while the
-        database does not answer.
-        """
-        self._end(to, reason=reason, remedy=remedy, write=write, fields=fields)
-
-    def postpone(self, *, until: datetime, reason: Message) -> NoReturn:
-        """Put the job back in the queue until ``until`` by the database's clock, with ``reason`` while it waits."""
-        raise Postponed(until, reason)
-
-    def cancel_requested(self) -> bool:
-        """Ask the database whether somebody wants this job cancelled."""
-        rows = type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt)
-        return self.lease.cancelled or rows.exclude(cancel_requested_at=None).exists()
-
-    def _end(
-        self,
-        to: State,
-        *,
-        reason: Message = NOTHING,
-        remedy: Message = NOTHING,
-        write: Callable[[], None] | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Leave RUNNING for ``to``, fenced by the attempt; hold on to the result while the database is away.
-
-        A job that goes back to the queue has no result to lose: its attempt waits for the database as long as the
-        worker lives, so that the reaper does not count it as lost.
-        """
-        with self._writing:
-            self._write_end(to, reason, remedy, write, fields or {})
-
-    def _write_end(
-        self, to: State, reason: Message, remedy: Message, write: Callable[[], None] | None, fields: Mapping[str, Any]
-    ) -> None:
-        give_up = time.monotonic() + settings.JOB_TIMES.settle
-        dropped = set() if to is not State.QUEUED else {"stage", "progress_done", "progress_total"}
-        values = {name: value for name, value in self._unwritten.items() if name not in dropped} | dict(fields)
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                moved = advance(
-                    self.job,
-                    to,
-                    expect=State.RUNNING,
-                    attempt=self.attempt,
-                    reason=reason,
-                    remedy=remedy,
-                    also=write,
-                    fields=values,
-                    where=Q(cancel_requested_at=None) if to is State.QUEUED else None,
-                )
-                if not moved and to is State.QUEUED and self.cancel_requested():  # a moment ago
-                    to, reason, remedy, values = State.CANCELLED, NOTHING, NOTHING, self._unwritten
-                    continue
-                if not moved and not (tries > 1 and self._has_arrived_at(to)):
-                    self.lease.mark_lost()
-                    raise LeaseLost
-            except (OperationalError, InterfaceError):
-                waits = to is State.QUEUED and not heartbeat.is_draining()
-                if connection.in_atomic_block or (time.monotonic() >= give_up and not waits):
-                    raise
-                log.warning("%s: the database does not respond; writing its result is tried again", self.job)
-                connection.close()
-                time.sleep(1)
-            else:
-                self.ended = True
-                return
-
-    def _has_arrived_at(self, to: State) -> bool:
-        """Whether an earlier try had arrived although the database never said so."""
-        return type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt, state=to).exists()

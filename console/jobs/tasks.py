@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 
 from console.jobs import heartbeat
+from console.jobs.job_run import JobRun
 from console.jobs.models import HealthProbe, ScanHealthProbe
 from console.jobs.reaper import reap
-from console.jobs.runner import JobRun, run_queued_jobs
+from console.jobs.runner import run_queued_jobs
 from console.jobs.slots import machine_slot
 from console.jobs.ticks import run_ticks
 

@@ -21,7 +21,7 @@ from console.db.batches import batched
 from console.db.clock import database_now, to_database_time
 from console.i18n.message_codes import NOTHING, Message, sentences
 from console.jobs.errors import JobFailure
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from inventory.content.image_config import read_config, record_configs_of_registry
 from inventory.content.manifest_store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Image, Manifest, Repository, Tag

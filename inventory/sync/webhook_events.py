@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from console.db.clock import database_now
 from console.jobs.errors import JobFailure
+from console.jobs.job_run import JobRun
 from console.jobs.models import State
-from console.jobs.runner import JobRun
 from inventory.content.image_config import read_config, record_configs_of_registry
 from inventory.content.manifest_store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Repository, Tag

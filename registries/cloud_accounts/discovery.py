@@ -14,7 +14,7 @@ from console.audit import trail
 from console.db.clock import database_now
 from console.jobs.broker import enqueue
 from console.jobs.errors import JobFailure
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from console.models import User
 from registries.cloud_accounts import messages
 from registries.cloud_accounts.tencent import list_cloud_registries, reconcile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from inventory.models import Tag
 from registries.models import Registry
 from scanning.engines.base import ImageReport, RiskCategory

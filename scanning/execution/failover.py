@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from console.db.clock import database_now
 from console.jobs.errors import JobFailure
+from console.jobs.job_run import JobRun
 from console.jobs.models import State
-from console.jobs.runner import JobRun
 from inventory import image_summary
 from inventory.content import image_sharing
 from inventory.models import Image

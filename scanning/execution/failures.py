@@ -9,7 +9,7 @@ from django.utils import timezone
 from console.db.clock import database_now, to_database_time
 from console.i18n.message_codes import ExplainedError
 from console.jobs.errors import JobFailure
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, RegistryError, Unreachable

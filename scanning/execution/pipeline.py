@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from console.jobs.errors import JobFailure
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from registries.oci.errors import RegistryError
 from scanning.engines.base import RiskCategory
 from scanning.execution import messages

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from console.db.clock import database_now
 from console.i18n.message_codes import Message
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from scanning.execution import messages
 from scanning.models import Scan
 

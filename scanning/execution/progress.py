@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from console import visibility
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from scanning.execution.preemption import PreemptionCheck
 from scanning.layers import LayerLease
 from scanning.models import Scan

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
-from console.jobs.runner import JobRun
+from console.jobs.job_run import JobRun
 from scanning.engines.base import EngineError, ImageInput, ImageReport, StoredLayer
 from scanning.engines.trivy.engine import LayersMissing, TrivySession
 from scanning.execution.failures import is_retriable

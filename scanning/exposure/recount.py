@@ -19,8 +19,8 @@ from django.db.models import Count, Max
 
 from console.db.batches import batched
 from console.jobs.broker import enqueue
+from console.jobs.job_run import JobRun
 from console.jobs.models import Priority, State
-from console.jobs.runner import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry, Removal
 from scanning.models import (

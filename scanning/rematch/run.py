@@ -27,8 +27,8 @@ from console import visibility
 from console.i18n.message_codes import Message
 from console.jobs import broker
 from console.jobs.errors import Draining, JobFailure, LeaseLost
+from console.jobs.job_run import JobRun
 from console.jobs.models import Priority, State
-from console.jobs.runner import JobRun
 from console.visibility import current
 from scanning import configured_engines
 from scanning.engines.base import EngineError, RiskCategory

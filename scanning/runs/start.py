@@ -14,8 +14,8 @@ from console import visibility
 from console.db.batches import batched
 from console.jobs import broker
 from console.jobs.errors import Cancelled, LeaseLost
+from console.jobs.job_run import JobRun
 from console.jobs.models import Priority, State
-from console.jobs.runner import JobRun
 from console.jobs.state import advance
 from console.models import User
 from console.visibility import current

@@ -14,8 +14,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from console.jobs.job_run import JobRun
 from console.jobs.models import Priority, State
-from console.jobs.runner import JobRun, eligible, run_queued_jobs
+from console.jobs.runner import eligible, run_queued_jobs
 from console.jobs.slots import job_slot
 from inventory.models import Image
 from registries.models import PullUnit, Registry

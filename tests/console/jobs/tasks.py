@@ -9,7 +9,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from console.jobs.runner import JobRun, run_queued_jobs
+from console.jobs.job_run import JobRun
+from console.jobs.runner import run_queued_jobs
 from console.sandbox.run import run as run_process
 from scanning.models import VulndbUpdate
 

@@ -7,10 +7,11 @@ import time
 import pytest
 from pytest_django import Settings
 
-from console.jobs import runner as work_module
+from console.jobs import job_run as work_module
 from console.jobs.configuration import JobTimes
+from console.jobs.job_run import JobRun
 from console.jobs.models import State
-from console.jobs.runner import JobRun, run_queued_jobs
+from console.jobs.runner import run_queued_jobs
 from console.models import HealthProbe
 from tests.console.jobs.test_runner import queued, quick_polls
 

@@ -17,8 +17,8 @@ from pytest_django import Settings
 from console.jobs import broker, kinds, reaper
 from console.jobs.broker import request_cancel
 from console.jobs.configuration import JobTimes
+from console.jobs.job_run import scratch_root
 from console.jobs.models import State
-from console.jobs.runner import scratch_root
 from console.jobs.state import advance
 from console.models import HealthProbe, JobEvent, ScanHealthProbe
 

@@ -19,14 +19,15 @@ from pytest_django import Settings
 
 from console.i18n.message_codes import ExplainedError, Message
 from console.jobs import heartbeat as jobs_heartbeat
-from console.jobs import lease
+from console.jobs import job_run, lease
 from console.jobs import runner as work_module
 from console.jobs.broker import request_cancel
 from console.jobs.configuration import JobTimes
 from console.jobs.errors import JobFailure, LeaseLost
+from console.jobs.job_run import JobRun, scratch_root
 from console.jobs.kinds import JOB_KINDS
 from console.jobs.models import Priority, State
-from console.jobs.runner import JobRun, run_queued_jobs, scratch_root
+from console.jobs.runner import run_queued_jobs
 from console.jobs.state import advance
 from console.models import HealthProbe, JobEvent
 
@@ -390,9 +391,9 @@ def test_a_job_is_put_back_however_long_the_database_is_away(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.JOB_TIMES = JobTimes(poll=0.02, chain=0, settle=0)
-    monkeypatch.setattr(work_module.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(job_run.time, "sleep", lambda _seconds: None)
     job = queued()
-    real, tries = work_module.advance, []
+    real, tries = job_run.advance, []
 
     def away(moved: HealthProbe, to: State, **values: Any) -> bool:
         if to is State.QUEUED and len(tries) < 5:
@@ -400,7 +401,7 @@ def test_a_job_is_put_back_however_long_the_database_is_away(
             raise OperationalError("no answer")
         return real(moved, to, **values)
 
-    monkeypatch.setattr(work_module, "advance", away)
+    monkeypatch.setattr(job_run, "advance", away)
 
     def fails(_run: JobRun[HealthProbe]) -> None:
         raise OperationalError("no answer")
@@ -424,14 +425,14 @@ def test_a_deadline_fails_with_its_own_words() -> None:
 
 def test_a_cancel_that_comes_while_a_job_is_put_back_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     job = queued()
-    real = work_module.advance
+    real = job_run.advance
 
     def after_a_cancel(moved: HealthProbe, to: State, **values: Any) -> bool:
         if to is State.QUEUED:
             request_cancel(HealthProbe.objects.get(pk=job.pk))
         return real(moved, to, **values)
 
-    monkeypatch.setattr(work_module, "advance", after_a_cancel)
+    monkeypatch.setattr(job_run, "advance", after_a_cancel)
     later = timezone.now() + timedelta(hours=1)
     run_queued_jobs(HealthProbe, job.pk, lambda run: run.postpone(until=later, reason="Waiting for the hourly limit."))
     job.refresh_from_db()

@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from console.jobs import heartbeat, thread_pool
 from console.jobs.configuration import JobTimes
+from console.jobs.job_run import JobRun
 from console.jobs.kinds import JOB_KINDS
 from console.jobs.models import Priority, State
-from console.jobs.runner import JobRun, run_queued_jobs
+from console.jobs.runner import run_queued_jobs
 from console.jobs.slots import job_slot
 from console.jobs.thread_pool import LendThread, run_jobs
 from console.models import HealthProbe

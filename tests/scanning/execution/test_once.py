@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from console.jobs import broker, runner
+from console.jobs import broker, job_run
 from console.jobs.models import State
 from inventory.content import layer_proof
 from inventory.models import Image, Tag
@@ -71,7 +71,7 @@ def test_a_scan_that_waits_for_the_malware_engine_alone_says_so(
 
     monkeypatch.setattr(engine, "scan_layer", scan_layer)
     monkeypatch.setattr(Scan, "progress_changed", progress_changed)
-    monkeypatch.setattr(runner, "STAGE_INTERVAL_SECONDS", 0)
+    monkeypatch.setattr(job_run, "STAGE_INTERVAL_SECONDS", 0)
     put(fake, DEBIAN)
     sync(registry)
     assert scan(Tag.objects.get()).state == State.SUCCEEDED

@@ -16,8 +16,8 @@ import pytest
 from django.utils import timezone
 
 from console.jobs.errors import Postponed
+from console.jobs.job_run import JobRun
 from console.jobs.models import Priority
-from console.jobs.runner import JobRun
 from registries.models import Registry
 from scanning.execution.preemption import PreemptionCheck
 from scanning.layers import LayerStore, StoredLayerFile

@@ -16,8 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from console.jobs.errors import Cancelled, LeaseLost
+from console.jobs.job_run import JobRun
 from console.jobs.models import State
-from console.jobs.runner import JobRun
 from demo.advisories import ADVISORIES
 from demo.vulndb_build import build_demo_vulndb
 from inventory.models import Image, Tag
