@@ -1,7 +1,7 @@
 """Odd servers, each with what the connection test and a sync make of it: one row for each quirk.
 
-Each row is run through the form, the connection test and a sync of a registry of two repositories with four tags. Sources:
-the specification, and issues of the projects that are named in the rows.
+Each row is run through the form, the connection test and a sync of a registry of two repositories with four tags.
+Sources: the specification, and issues of the projects that are named in the rows.
 """
 
 from __future__ import annotations
