@@ -42,7 +42,9 @@ def registry_detail(request: HttpRequest, pk: int) -> HttpResponse:
     test = registry.tests.filter(saved=True).first()
     context = {
         "row": registry,
-        "missing": registry.repository_set.filter(tags__missing_since__isnull=False).count(),  # one row for each tag
+        "missing_tags": registry.repository_set.filter(
+            tags__missing_since__isnull=False
+        ).count(),  # one row for each tag
         "runs": registry.sync_runs.select_related("requested_by")[:SHOWN_SYNCS],
         "test": test,
         "steps": steps_of(test) if test else [],

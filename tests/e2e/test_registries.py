@@ -228,7 +228,7 @@ def test_a_stored_registry_is_tested_in_its_drawer_and_the_list_shows_it(page: P
         drawer = page.get_by_role("dialog")
         expect(page).to_have_url(f"/registries/{registry.pk}/?list=/registries/")
         drawer.get_by_role("button", name="Test connection").click()
-        expect(drawer.locator("#test li").filter(has_text="Listing")).to_contain_text("No images yet.")
+        expect(drawer.locator("#test li").filter(has_text="Listing")).to_contain_text("shows no repository")
         expect(drawer).to_contain_text("All steps are done.")
         page.keyboard.press("Escape")
         expect(page).to_have_url("/registries/")

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from console.jobs.models import State
 from inventory.models import Image, ImageLayer, ManifestLayer, Tag
 from registries.connection_test.diagnose import ConnectionStage, StepResult, diagnose
-from registries.models import Registry
+from registries.models import ConnectionTest, Registry
 from tests.fakes import images
 from tests.fakes.harbor import FakeHarbor, robot
 from tests.fakes.registry import FakeRegistry, Status, catalog, json_body
 from tests.fakes.registry import manifests as manifest_requests
 from tests.fakes.registry import tags as tag_lists
 from tests.inventory.sync.test_sync_registry import image, names, sync
-from tests.people import signed_in_client
+from tests.people import person, signed_in_client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +57,21 @@ def test_an_account_that_sees_nothing_is_told_so_in_test_list_and_record(
     run = sync(registry)
     registry.refresh_from_db()
     assert (run.reason, registry.connection_reason) == ("", "")
+
+
+@pytest.mark.parametrize("tags", [0, 1])
+def test_the_page_shows_a_test_that_has_ended_with_or_without_tags(
+    server: FakeRegistry, registry: Registry, tags: int
+) -> None:
+    if tags:
+        image("one").put(server, "team/app", "1")
+    sync(registry)
+    steps = [asdict(step) for step in diagnose(registry)]
+    now, user = timezone.now(), person("operator")
+    ConnectionTest.objects.create(user=user, registry=registry, saved=True, steps=steps, ended_at=now)
+    page = signed_in_client("viewer").get(reverse("registries:registry-detail", args=[registry.pk]))
+    assert page.status_code == 200
+    assert ("shows no repository" in page.text) is not bool(tags)
 
 
 def test_an_empty_repository_is_no_warning(server: FakeRegistry, registry: Registry) -> None:
