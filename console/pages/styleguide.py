@@ -50,7 +50,7 @@ class ExampleForm(forms.Form):
 
 def example_image(state: str, **fields: Any) -> SimpleNamespace:
     """Return something shaped like an image, as the tags of ``ui`` take it."""
-    empty = dict.fromkeys((*EXAMPLE_COUNTS, "scan_percent", "scan_started_at"), None)
+    empty = dict.fromkeys((*EXAMPLE_COUNTS, "scan_percent", "scan_started_at", "resumes_at"), None)
     words = {"scan_state": state, "scan_stage": "", "reason": "", "security": "not-known"}
     return SimpleNamespace(**{**empty, **words} | fields)
 

@@ -90,7 +90,7 @@ class JsonApi:
 
     def __init__(self, transport: Transport, auth: RegistryAuthenticator, *, base: str, scheme: Scheme) -> None:
         self._transport, self._auth, self._base, self._scheme = transport, auth, base, scheme
-        self._token = ""
+        self._token = ""  # nosec B105 (none yet)
 
     @property
     def has_login(self) -> bool:

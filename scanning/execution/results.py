@@ -57,4 +57,7 @@ class ScanResults:
 
     outcomes: dict[RiskCategory, CategoryOutcome] = field(default_factory=dict)
     analysis: ImageAnalysis = field(default_factory=ImageAnalysis)
+    diff_ids: list[str] = field(
+        default_factory=list
+    )  # of all layers, if the config claims none and pulls have shown them
     changed_variants: set[int] = field(default_factory=set)  # packages whose vulnerabilities this scan has changed

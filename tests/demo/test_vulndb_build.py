@@ -18,10 +18,11 @@ from tests.scanning.engines.conftest import (
     on_disk,
     python_package,
     scratch,
+    server,
     trivy,
 )
 
-__all__ = ["demo_database", "make_trivy", "notes", "scratch", "trivy"]  # fixtures
+__all__ = ["demo_database", "make_trivy", "notes", "scratch", "server", "trivy"]  # fixtures
 
 VULNERABILITIES = {RiskCategory.VULNERABILITIES}
 

@@ -73,8 +73,10 @@ class Proxy:
                 self._connections.append(server)
                 if method == b"CONNECT":
                     client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                else:
+                else:  # one request a connection, which the answer says, as that of a real proxy does
                     server.sendall(head)
+                    status, _, rest = server.recv(65536).partition(b"\r\n")
+                    client.sendall(status + b"\r\nConnection: close\r\n" + rest)
                 _pump(client, server)
 
 

@@ -134,7 +134,7 @@ def test_what_was_deleted_since_says_so(fake: FakeRegistry, registry: Registry) 
     tasks.push_event(event.pk)
     event.refresh_from_db()
     assert event.state == State.FAILED
-    assert "does not hold team/app:1.0" in event.reason
+    assert "does not contain team/app:1.0" in event.reason
     assert event.remedy
 
 
@@ -213,7 +213,7 @@ def test_the_whole_registry_is_synced_once_the_sync_at_work_has_ended(fake: Fake
     tasks.push_event(event.pk)
     event.refresh_from_db()
     assert (event.state, event.not_before is None) == (State.QUEUED, False)
-    assert "at work" in event.reason
+    assert "is running" in event.reason
     SyncRun.objects.filter(pk=run.pk).update(state=State.SUCCEEDED)
     PushEvent.objects.update(not_before=None)
     tasks.push_event(event.pk)

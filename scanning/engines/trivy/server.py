@@ -42,7 +42,7 @@ BROKEN_SECONDS = 60.0  # for which nothing is asked of a server that did not sta
 POLL_SECONDS = 0.1
 MEMORY_POLL_SECONDS = 1.0  # between looks at its memory while an answer is waited for
 FULL_SPEED_GC, MEMORY_LIMIT = "200", f"{MAX_MEMORY_BYTES // 1024**2}MiB"  # of Go
-TOKEN_HEADER = "Trivy-Token"  # noqa: S105 (a name)
+TOKEN_HEADER = "Trivy-Token"  # noqa: S105  # nosec B105 (a name)
 CACHE_SERVICE, SCAN_SERVICE = "trivy.cache.v1.Cache", "trivy.scanner.v1.Scanner"
 PACKAGE_TYPES = ["os", "library"]
 

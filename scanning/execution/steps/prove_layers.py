@@ -23,6 +23,7 @@ def prove_layers(context: ScanContext) -> None:
     for layer in context.layers.readable():  # each, for one blob may stand there twice with different claims
         if not context.layers.has_claimed_content(layer):
             raise DiffIdMismatch(layer.diff_id, context.layers.diff_id(layer))
+    context.results.diff_ids = context.layers.shown_diff_ids()
 
 
 def _request_missing(context: ScanContext) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
@@ -39,18 +39,18 @@ def store_results(context: ScanContext) -> None:
         to=State.FAILED if failed else State.SUCCEEDED,
         reason=sentences(*(outcome.reason for outcome in failed)),
         remedy=sentences(*(outcome.remedy for outcome in failed)),
-        write=lambda: _store(run.job, results, context.layers.shown_diff_ids()),
+        write=lambda: _store(run.job, results),
         fields={name: getattr(results.analysis, name) for name in COUNTERS},
     )
 
 
-def _store(scan: Scan, results: ScanResults, diff_ids: Sequence[str]) -> None:
+def _store(scan: Scan, results: ScanResults) -> None:
     now = timezone.now()
     analysis, report = results.analysis, results.analysis.report
     image = image_summary.lock_image(scan.image_id)
     assert image is not None  # noqa: S101 (its scan would be gone with it)
-    if diff_ids:
-        image_config.record_diff_ids(image, diff_ids)
+    if results.diff_ids:
+        image_config.record_diff_ids(image, results.diff_ids)
     before = regression.read_results(image)
     completed = {
         category: outcome

@@ -180,7 +180,7 @@ def test_an_administrator_is_not_made_twice() -> None:
         create("ines")
     assert create("ines", "--new-password") != first
     person()
-    with pytest.raises(CommandError, match="no administrator"):
+    with pytest.raises(CommandError, match="not an administrator"):
         create("viewer", "--new-password")
     with pytest.raises(CommandError, match="valid"):
         create("no spaces!")

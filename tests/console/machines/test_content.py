@@ -77,11 +77,11 @@ def test_a_damaged_file_never_comes_to_its_end(source: Path, damage: Callable[[S
 
 
 def test_a_file_that_is_too_large_is_neither_stored_nor_fetched(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ContentError, match="more than 1 MiB"):
+    with pytest.raises(ContentError, match="larger than 1 MiB"):
         content.store(source, limit=CHUNK_BYTES)
     assert not FileChunk.objects.exists()
     file = content.store(source, limit=MANY)
-    with pytest.raises(ContentError, match="more than 1 MiB"):
+    with pytest.raises(ContentError, match="larger than 1 MiB"):
         content.fetch(file, tmp_path / "target", limit=CHUNK_BYTES)
     assert not (tmp_path / "target").exists()
 

@@ -30,6 +30,7 @@ def image(**fields: Any) -> SimpleNamespace:
         "scan_stage": "",
         "scan_percent": None,
         "scan_started_at": None,
+        "resumes_at": None,
     }
     return SimpleNamespace(**{**counts, **states, **fields})
 

@@ -221,5 +221,5 @@ def test_the_command_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         server.fail(root, HTML)
         with pytest.raises(CommandError):
             call_command("check_registry", "r")
-        with pytest.raises(CommandError, match="There are: r"):
+        with pytest.raises(CommandError, match="The registries are: r"):
             call_command("check_registry", "unknown")

@@ -323,6 +323,7 @@ def test_the_command_downloads(mirror: FakeRegistry) -> None:
     assert "2026-11-20" in out.getvalue()
 
 
+@pytest.mark.django_db
 def test_the_command_says_why_it_failed_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"does not exist.* Name a folder"):
         call_command("update_vulnerability_db", "--from", str(tmp_path / "nowhere"))

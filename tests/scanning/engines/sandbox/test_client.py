@@ -226,7 +226,7 @@ def test_a_file_that_a_rule_takes_long_for_is_given_up_in_each_layer(
     try:
         for _number in range(2):
             report = slow.scan_layer(path, check=no_stop)
-            assert report.skipped == ("1 file given up after 1 s: file",)
+            assert report.skipped == ("1 file whose scan was stopped after 1 s: file",)
             assert [found.path for found in report.findings] == ["srv/eicar.com"]
     finally:
         sandbox._kill()
