@@ -53,6 +53,7 @@ RATIO_FREE_BYTES = 256 << 20  # … beyond so many uncompressed bytes
 MAX_LAYER_BYTES = 64 << 30  # uncompressed
 ROOM_STEP_BYTES = 64 << 20  # room is taken in steps of this
 MAX_CLAIMED_ROOM_BYTES = 256 << 20  # of room for what a manifest merely says; more is taken as it comes
+SHORT_WAIT_SECONDS = 0.5  # others take room for a moment at a time; only what lasts is shown as a wait
 
 
 @dataclass(frozen=True)
@@ -254,19 +255,19 @@ class LayerLease:
         return complete
 
     def _room(self, file: BinaryIO, size: int, check: StopCheck) -> None:
-        first = True
+        is_counted, began = False, time.monotonic()
 
         def waits() -> None:
-            nonlocal first
-            if first:
-                first = False
+            nonlocal is_counted
+            if not is_counted and time.monotonic() - began > SHORT_WAIT_SECONDS:
+                is_counted = True
                 self._count_waiting(1)
             check()
 
         try:
             self._store.space.take(file, size, check=waits, lease=self._folder)
         finally:
-            if not first:
+            if is_counted:
                 self._count_waiting(-1)
 
     def _count_waiting(self, more: int) -> None:

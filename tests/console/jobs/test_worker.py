@@ -137,7 +137,7 @@ def test_a_cluster_that_no_longer_takes_work_is_started_anew(real_worker: RealWo
         os.kill(pid, signal.SIGSTOP)  # stands for workers that wait for a lock which a killed one holds
     (job,) = real_worker.add("finish")
     real_worker.wait(job, "succeeded")
-    assert "cluster scan has shown no life" in real_worker.log()
+    assert "cluster scan has completed no health probe" in real_worker.log()
     assert not set(before) & set(processes_of_folder(real_worker.folder))
 
 

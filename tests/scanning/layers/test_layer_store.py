@@ -362,7 +362,7 @@ def test_a_registry_that_promises_much_and_sends_nothing_holds_no_room_for_it(
     assert left(store) == []
 
 
-def test_a_lease_says_while_it_waits_for_room(tmp_path: Path) -> None:
+def test_a_lease_says_while_it_waits_for_room_longer_than_a_moment(tmp_path: Path) -> None:
     store = LayerStore(tmp_path, max_bytes=100_000, min_free_ratio=0, wait_seconds=600)
     said: list[bool] = []
     with store.lease("scan-1-1") as other, store.lease("scan-2-1") as lease:
@@ -370,11 +370,12 @@ def test_a_lease_says_while_it_waits_for_room(tmp_path: Path) -> None:
 
         def look() -> None:
             said.append(lease.waits_for_room)
-            if len(said) == 2:
+            if said.count(True) == 2:
                 other.release_file(held)
 
         get(lease, Blob(os.urandom(50_000)), "", check=look)
-        assert said[:2] == [True, True]
+        assert not said[0]
+        assert said.count(True) >= 2
         assert not lease.waits_for_room
 
 
