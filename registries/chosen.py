@@ -66,7 +66,7 @@ class Choice:
         """Yield those of ``refs``, all tags of ``repository``, that are wanted.
 
         A tag whose push time is not told is young enough. Which are the newest is decided by push time where that of
-        all is told, else by the numbers in their names.
+        every tag has one, else by the numbers in their names.
         """
         named = (ref for ref in refs if self.tags.match(ref.name))
         if self.newest is None and self.days is None:

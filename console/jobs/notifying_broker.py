@@ -1,8 +1,8 @@
 """A broker in the database whose clusters are woken by PostgreSQL (LISTEN and NOTIFY), and need not ask all the time.
 
-django-q2's own asks every cluster's queue several times a second. This one is told, and so takes a message within
-milliseconds; it asks once a second all the same, for a message whose lock has run out, and where a pooler of
-connections passes no notifications on. SQLite has none: there its parent's way stays.
+django-q2's own asks the queue of every cluster several times a second. This one gets a notification, and so takes a
+message within milliseconds. It asks once a second all the same, for a message whose lock has run out, and where a
+pooler of connections passes no notifications on. SQLite has none: there its parent's way stays.
 """
 
 from __future__ import annotations

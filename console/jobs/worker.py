@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 PROBE_MODELS: dict[str, type[Job]] = {"quick": HealthProbe, "scan": ScanHealthProbe}
 MAX_FAILED_STARTS = 3  # starts of one cluster in a row that showed no life
 WATCH_INTERVAL_SECONDS = 0.2
+REAPER_PAUSE_SECONDS = 2.0  # between two starts of a reaper that ends at once
 PROBLEM_EXIT_CODE = 3  # of the reaper: this machine must not work any job
 
 
@@ -90,6 +91,7 @@ class Worker:
     def __init__(self, times: JobTimes) -> None:
         self._times = times
         self._signals = 0
+        self._reaper_started_at = 0.0
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT (0), or until a cluster cannot be brought to life or the database
@@ -106,7 +108,7 @@ class Worker:
             while not self._signals:
                 if (code := reaper.poll()) == PROBLEM_EXIT_CODE:
                     return 1
-                if code is not None:
+                if code is not None and time.monotonic() - self._reaper_started_at >= REAPER_PAUSE_SECONDS:
                     log.error("The reaper has ended with code %s and is started again", code)
                     reaper = self._start_reaper(life)
                 for cluster in clusters:
@@ -128,6 +130,7 @@ class Worker:
             life.release()  # the worker's own
             _reap_until_stopped(self._times.tick)
 
+        self._reaper_started_at = time.monotonic()
         return ForkedProcess(run, name="tallyman-reaper")
 
     def _supervise(self, cluster: WatchedCluster) -> bool:

@@ -111,6 +111,8 @@ def _run(
     except BaseException:
         log.exception("The process %s failed", name)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # whatever that raises: beyond here is the code of the parent
+            os._exit(code)

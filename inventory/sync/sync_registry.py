@@ -59,7 +59,7 @@ def sync_registry(run: JobRun[SyncRun]) -> None:
     """Do the sync ``run``, and end it.
 
     Raises JobFailure or a RegistryError where nothing could be read or the reading broke off; what was read till then
-    is kept, and nothing is let go of.
+    is kept, and nothing is removed.
     """
     registry = run.job.registry
     if registry.credentials_refused:

@@ -219,7 +219,7 @@ def _configs(
 
 
 def _relist(registry: Registry, client: RegistryClient, names: list[str]) -> None:
-    """List a repository anew and let go of the tags that it no longer has; a list that is empty is not believed yet."""
+    """List a repository anew and remove the tags that it no longer has; a list that is empty is not believed yet."""
     client.ping()  # a listing without the right credentials may be empty, and would say nothing
     missing = MissingTags(registry.pk, timezone.now(), client.includes_tag)
     for repository in Repository.objects.filter(registry=registry, name__in=names):

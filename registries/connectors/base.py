@@ -70,7 +70,7 @@ class Declaration:
 
 @dataclass(frozen=True)
 class RegistryFacts:
-    """What a connector is told of its registry. No secret: the client has those."""
+    """What a connector knows of its registry. No secret: the client has those."""
 
     type: str
     host: str

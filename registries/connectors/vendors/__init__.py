@@ -1,4 +1,7 @@
-"""Types of registries by one module each. To add one, see docs/connectors.md."""
+"""Types of registries by one module each. To add one, see docs/connectors.md.
+
+None was tried with the real service; each module names the pages by which its facts can be checked.
+"""
 
 from __future__ import annotations
 

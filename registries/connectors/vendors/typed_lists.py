@@ -1,7 +1,8 @@
 """Registries of clouds that differ by address, account and token service alone, mostly with a closed catalog.
 
-By the vendors' pages on docker login of Alibaba ACR (help.aliyun.com/acr), Huawei SWR (support.huaweicloud.com/swr),
-Oracle OCIR (docs.oracle.com, Container Registry) and DigitalOcean (docs.digitalocean.com, container-registry).
+Not tried with the real services. Facts can be checked by the vendors' pages on docker login: Alibaba ACR
+(help.aliyun.com/acr), Huawei SWR (support.huaweicloud.com/swr), Oracle OCIR (docs.oracle.com, Container Registry) and
+DigitalOcean (docs.digitalocean.com, container-registry).
 """
 
 from __future__ import annotations

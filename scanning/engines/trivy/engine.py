@@ -278,8 +278,8 @@ class TrivySession:
         return notes
 
     def _save(self, notes: Mapping[str, CachedLayer], *, owner: str) -> None:
-        kept = {diff_id: note for diff_id, note in notes.items() if note.record}
-        self._memory.save(self._variant, kept, owner=owner)
+        recorded = {diff_id: note for diff_id, note in notes.items() if note.record}
+        self._memory.save(self._variant, recorded, owner=owner)
 
     def _end_announcement(self) -> None:
         if self._announced is not None:

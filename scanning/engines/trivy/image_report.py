@@ -1,4 +1,4 @@
-"""What is told of an image: Trivy's report on it, with what is known of its layers."""
+"""The report on an image: Trivy's, with what is known of its layers."""
 
 from __future__ import annotations
 

@@ -150,6 +150,14 @@ def test_killing_idle_workers_never_stops_the_work_for_good(real_worker: RealWor
     real_worker.wait(job, "succeeded")
 
 
+def test_a_reaper_that_is_killed_is_started_again(real_worker: RealWorker) -> None:
+    real_worker.start()
+    (killed,) = wait_for(lambda: real_worker.pids("reaper"), what="the reaper")
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: set(real_worker.pids("reaper")) - {killed}, what="another reaper")
+    assert "The reaper has ended with code -9" in real_worker.log()
+
+
 def test_a_worker_whose_cluster_never_lives_gives_up_with_an_error(real_worker: RealWorker, tmp_path: Path) -> None:
     real_worker.environment["TALLYMAN_TEST_BROKEN_CLUSTER"] = "1"
     real_worker.start()

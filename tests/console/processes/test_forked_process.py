@@ -84,3 +84,28 @@ except RuntimeError as error:
 end.set()
 """)
     assert "must not fork" in found
+
+
+def test_output_that_nobody_takes_does_not_let_it_run_the_code_of_its_parent() -> None:
+    found = answer("""
+def breaks():
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
+    sys.stdout = open(1, "w", closefd=False)
+    print("for nobody")  # raises when it is flushed, at the end
+
+ours, theirs = os.pipe()
+try:
+    child = ForkedProcess(breaks, name="breaks")
+except OSError:
+    pass
+os.write(theirs, b"here ")
+os.close(theirs)
+code = child.wait(10) if "child" in globals() else None
+said = b""
+while chunk := os.read(ours, 100):
+    said += chunk
+print(json.dumps([code, said.decode()]))
+""")
+    assert found == [0, "here "]
